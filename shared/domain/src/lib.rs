@@ -1,0 +1,33 @@
+//! What TrackOps knows without a network: ids, money, state machines and events. Pure, no async, no AWS.
+//!
+//! A state changes only through `state.after(fact)`: `Ok(Some(next))` is a move, `Ok(None)` says the
+//! fact was applied before (a redelivery), `Err(IllegalMove)` says the fact cannot be true here.
+
+pub mod event;
+pub mod id;
+pub mod money;
+pub mod order;
+pub mod payment;
+pub mod reservation;
+pub mod stock;
+pub mod timestamp;
+
+pub use event::{Cause, Event};
+pub use id::{CustomerId, OrderId, Sku};
+pub use money::Money;
+pub use timestamp::Timestamp;
+
+/// A fact that cannot be true of the state it was told to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} cannot take '{fact}' when {state}")]
+pub struct IllegalMove {
+    pub what: &'static str,
+    pub state: String,
+    pub fact: String,
+}
+
+impl IllegalMove {
+    fn new(what: &'static str, state: impl std::fmt::Debug, fact: impl std::fmt::Debug) -> Self {
+        Self { what, state: format!("{state:?}"), fact: format!("{fact:?}") }
+    }
+}

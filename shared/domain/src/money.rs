@@ -1,0 +1,203 @@
+//! Money in integer minor units of an ISO 4217 currency, a decimal string in JSON.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use iso_currency::Currency as IsoCurrency;
+
+/// A currency that has minor units of its own (not gold, not the testing code).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Currency(IsoCurrency);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadMoney {
+    #[error("must be an ISO 4217 currency code such as EUR")]
+    Currency,
+    #[error(
+        "must be a decimal number in quotes, such as \"12.50\", with at most {decimals} decimals for this currency"
+    )]
+    Amount { decimals: u32 },
+    #[error("must be at most {}", Money::MAX_MINOR)]
+    TooLarge,
+    #[error("amounts in {0} and {1} cannot be added")]
+    Mixed(Currency, Currency),
+}
+
+impl Currency {
+    pub fn from_code(code: &str) -> Result<Self, BadMoney> {
+        match IsoCurrency::from_code(code) {
+            Some(currency) if currency.exponent().is_some() => Ok(Self(currency)),
+            _ => Err(BadMoney::Currency),
+        }
+    }
+
+    /// Digits after the decimal point: 2 for EUR, 0 for JPY, 3 for KWD.
+    pub fn decimals(self) -> u32 {
+        self.0.exponent().map_or(0, u32::from)
+    }
+
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.code().to_owned()
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = BadMoney;
+
+    fn try_from(code: String) -> Result<Self, BadMoney> {
+        Self::from_code(&code)
+    }
+}
+
+/// A non-negative amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Money {
+    minor: i64,
+    currency: Currency,
+}
+
+impl Money {
+    /// Largest amount, in minor units: ten billion euros. Sums of 50 such lines still fit an i64.
+    pub const MAX_MINOR: i64 = 1_000_000_000_000;
+
+    pub const fn zero(currency: Currency) -> Self {
+        Self { minor: 0, currency }
+    }
+
+    pub fn from_minor(minor: i64, currency: Currency) -> Result<Self, BadMoney> {
+        if (0..=Self::MAX_MINOR).contains(&minor) {
+            Ok(Self { minor, currency })
+        } else {
+            Err(BadMoney::TooLarge)
+        }
+    }
+
+    /// Reads "12.5", "12.50" or "12"; no sign, no exponent, no more decimals than the currency has.
+    pub fn parse(text: &str, currency: Currency) -> Result<Self, BadMoney> {
+        let decimals = currency.decimals();
+        let bad = || BadMoney::Amount { decimals };
+        let (whole, fraction) = match text.split_once('.') {
+            Some((_, "")) => return Err(bad()),
+            Some((whole, fraction)) => (whole, fraction),
+            None => (text, ""),
+        };
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        let places = u32::try_from(fraction.len()).map_err(|_| bad())?;
+        if whole.is_empty() || !digits(whole) || !digits(fraction) || places > decimals {
+            return Err(bad());
+        }
+        let scale = |n: i64, by: u32| 10_i64.checked_pow(by).and_then(|ten| n.checked_mul(ten));
+        let number = |part: &str| if part.is_empty() { Ok(0) } else { part.parse::<i64>() };
+        let whole =
+            number(whole).ok().and_then(|n| scale(n, decimals)).ok_or(BadMoney::TooLarge)?;
+        let fraction = number(fraction).ok().and_then(|n| scale(n, decimals - places));
+        let minor = fraction.and_then(|f| whole.checked_add(f)).ok_or(BadMoney::TooLarge)?;
+        Self::from_minor(minor, currency)
+    }
+
+    pub const fn minor(self) -> i64 {
+        self.minor
+    }
+
+    pub const fn currency(self) -> Currency {
+        self.currency
+    }
+
+    pub fn times(self, quantity: u32) -> Result<Self, BadMoney> {
+        let minor = self.minor.checked_mul(i64::from(quantity)).ok_or(BadMoney::TooLarge)?;
+        Self::from_minor(minor, self.currency)
+    }
+
+    pub fn plus(self, other: Self) -> Result<Self, BadMoney> {
+        if self.currency != other.currency {
+            return Err(BadMoney::Mixed(self.currency, other.currency));
+        }
+        Self::from_minor(self.minor + other.minor, self.currency)
+    }
+
+    /// "12.50": always all the decimals of the currency.
+    pub fn to_decimal(self) -> String {
+        let decimals = self.currency.decimals() as usize;
+        if decimals == 0 {
+            return self.minor.to_string();
+        }
+        let digits = format!("{:0>width$}", self.minor, width = decimals + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        format!("{whole}.{fraction}")
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.to_decimal(), self.currency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn currency(code: &str) -> Currency {
+        Currency::from_code(code).unwrap()
+    }
+
+    #[test]
+    fn each_currency_has_its_own_decimals() {
+        for (code, minor, text) in [("EUR", 5, "0.05"), ("JPY", 500, "500"), ("KWD", 1234, "1.234")]
+        {
+            let money = Money::from_minor(minor, currency(code)).unwrap();
+            assert_eq!(money.to_decimal(), text);
+        }
+        assert_eq!(Money::parse("1.5", currency("EUR")).unwrap().minor(), 150);
+        assert!(Currency::from_code("XAU").is_err(), "gold has no minor unit");
+    }
+
+    #[test]
+    fn what_is_not_a_plain_amount_is_refused() {
+        for text in
+            ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "1.234", " 1", "99999999999999999999"]
+        {
+            assert!(Money::parse(text, currency("EUR")).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_amount_survives_its_decimal_string(
+            minor in 0..=Money::MAX_MINOR, code in prop::sample::select(vec!["EUR", "JPY", "KWD", "USD"])
+        ) {
+            let money = Money::from_minor(minor, currency(code)).unwrap();
+            prop_assert_eq!(Money::parse(&money.to_decimal(), money.currency()).unwrap(), money);
+        }
+
+        #[test]
+        fn no_text_makes_parsing_panic(text in ".{0,40}") {
+            let _ = Money::parse(&text, currency("EUR"));
+        }
+
+        #[test]
+        fn a_line_total_is_the_sum_of_its_units(minor in 0..1_000_000_i64, quantity in 0..100_u32) {
+            let unit = Money::from_minor(minor, currency("EUR")).unwrap();
+            let mut sum = Money::zero(unit.currency());
+            for _ in 0..quantity {
+                sum = sum.plus(unit).unwrap();
+            }
+            prop_assert_eq!(unit.times(quantity).unwrap(), sum);
+        }
+    }
+}

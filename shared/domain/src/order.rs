@@ -1,0 +1,507 @@
+//! An order, its one transition table, and what each change tells the world.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::event::{Cause, Event, EventType};
+use crate::money::{BadMoney, Currency, Money};
+use crate::{CustomerId, IllegalMove, OrderId, Sku, Timestamp};
+
+/// How long an order may be on its way (PENDING, CANCELLING) before the recovery runs its saga again.
+pub const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// Most lines an order may have after merging by product: each is an item of one DynamoDB transaction.
+pub const MAX_LINES: usize = 50;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OrderStatus {
+    /// Placed; its saga is reserving and charging.
+    Pending,
+    /// The provider answers later; the payment deadline is running.
+    AwaitingPayment,
+    Confirmed,
+    Processing,
+    Shipped,
+    Delivered,
+    /// Its stock and its money are on their way back. A semantic lock: nothing can confirm it any more.
+    Cancelling,
+    Cancelled,
+    Rejected,
+    Expired,
+}
+
+/// Why an order left the happy path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    CancelledByCustomer,
+    OutOfStock,
+    PaymentDeclined,
+    /// The hold on its stock ran out before the payment was there.
+    ReservationExpired,
+    PaymentDeadline,
+    /// A saga step failed in a way that trying again does not mend.
+    Failure,
+}
+
+impl Reason {
+    /// Where an order ends that was given up for this reason.
+    pub const fn ends_in(self) -> OrderStatus {
+        match self {
+            Self::CancelledByCustomer => OrderStatus::Cancelled,
+            Self::PaymentDeadline => OrderStatus::Expired,
+            Self::OutOfStock | Self::PaymentDeclined | Self::ReservationExpired | Self::Failure => {
+                OrderStatus::Rejected
+            }
+        }
+    }
+}
+
+/// What can happen to an order after it was placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fact {
+    PaymentAwaited,
+    Confirmed,
+    CancelRequested,
+    PaymentOverdue,
+    /// The saga cannot go forward.
+    Abandoned(Reason),
+    /// Nothing is held and nothing is owed any more.
+    Compensated(Reason),
+    ProcessingStarted,
+    Shipped,
+    Delivered,
+}
+
+/// Which way a saga of the order has to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Direction {
+    /// Reserve, charge, commit, confirm.
+    Forward,
+    /// Refund, release, close.
+    Back,
+}
+
+impl OrderStatus {
+    pub const ALL: [Self; 10] = [
+        Self::Pending,
+        Self::AwaitingPayment,
+        Self::Confirmed,
+        Self::Processing,
+        Self::Shipped,
+        Self::Delivered,
+        Self::Cancelling,
+        Self::Cancelled,
+        Self::Rejected,
+        Self::Expired,
+    ];
+
+    /// The status after `fact`; `None` when it was already applied, as a redelivery is.
+    pub fn after(self, fact: Fact) -> Result<Option<Self>, IllegalMove> {
+        use {Fact as F, OrderStatus as S};
+        let next = match (self, fact) {
+            (S::Pending, F::PaymentAwaited) => S::AwaitingPayment,
+            (S::Pending | S::AwaitingPayment, F::Confirmed) => S::Confirmed,
+            (S::Pending | S::AwaitingPayment, F::PaymentOverdue | F::Abandoned(_))
+            | (
+                S::Pending | S::AwaitingPayment | S::Confirmed | S::Processing,
+                F::CancelRequested,
+            ) => S::Cancelling,
+            (S::Cancelling, F::Compensated(reason)) => reason.ends_in(),
+            (S::Confirmed, F::ProcessingStarted) => S::Processing,
+            (S::Processing, F::Shipped) => S::Shipped,
+            (S::Shipped, F::Delivered) => S::Delivered,
+
+            // Applied before, or overtaken by what came after it.
+            (
+                S::AwaitingPayment | S::Confirmed | S::Processing | S::Shipped | S::Delivered,
+                F::PaymentAwaited,
+            )
+            | (S::Confirmed | S::Processing | S::Shipped | S::Delivered, F::Confirmed)
+            | (S::Processing | S::Shipped | S::Delivered, F::ProcessingStarted)
+            | (S::Shipped | S::Delivered, F::Shipped)
+            | (S::Delivered, F::Delivered)
+            | (
+                S::Cancelling | S::Cancelled | S::Rejected | S::Expired,
+                F::CancelRequested | F::PaymentOverdue | F::Abandoned(_),
+            )
+            | (S::Cancelled | S::Rejected | S::Expired, F::Compensated(_)) => return Ok(None),
+
+            // What was given up cannot go on.
+            (
+                S::Cancelling | S::Cancelled | S::Rejected | S::Expired,
+                F::PaymentAwaited
+                | F::Confirmed
+                | F::ProcessingStarted
+                | F::Shipped
+                | F::Delivered,
+            )
+            // What is paid for can be cancelled, but not expire or be abandoned.
+            | (
+                S::Confirmed | S::Processing | S::Shipped | S::Delivered,
+                F::PaymentOverdue | F::Abandoned(_),
+            )
+            | (S::Shipped | S::Delivered, F::CancelRequested)
+            // Only what was given up can be compensated.
+            | (
+                S::Pending
+                | S::AwaitingPayment
+                | S::Confirmed
+                | S::Processing
+                | S::Shipped
+                | S::Delivered,
+                F::Compensated(_),
+            )
+            // No stage is skipped.
+            | (S::Pending | S::AwaitingPayment, F::ProcessingStarted | F::Shipped | F::Delivered)
+            | (S::Confirmed, F::Shipped | F::Delivered)
+            | (S::Processing, F::Delivered) => return Err(IllegalMove::new("an order", self, fact)),
+        };
+        Ok(Some(next))
+    }
+
+    /// `None`: the order rests where it is; nobody has to do anything for it now.
+    pub const fn direction(self) -> Option<Direction> {
+        match self {
+            Self::Pending | Self::AwaitingPayment => Some(Direction::Forward),
+            // An order that has ended goes back too: a payment may have answered after it did.
+            Self::Cancelling | Self::Cancelled | Self::Rejected | Self::Expired => {
+                Some(Direction::Back)
+            }
+            Self::Confirmed | Self::Processing | Self::Shipped | Self::Delivered => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub sku: Sku,
+    pub name: String,
+    pub quantity: u32,
+    /// Minor units of the order's currency.
+    pub unit_price: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    pub street_address: String,
+    pub city: String,
+    pub state: Option<String>,
+    pub postal_code: String,
+    pub country: String,
+    pub phone_number: Option<String>,
+}
+
+/// One thing that happened to an order. With the order it is enough to rebuild its event byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimelineEntry {
+    pub version: u64,
+    pub at: Timestamp,
+    pub status: OrderStatus,
+    pub reason: Option<Reason>,
+    pub cause: Cause,
+}
+
+/// What a customer asks for; prices are the catalogue's.
+#[derive(Clone, Debug)]
+pub struct NewOrder {
+    pub id: OrderId,
+    pub customer_id: CustomerId,
+    pub lines: Vec<Line>,
+    pub currency: Currency,
+    pub address: Address,
+    pub delivery_instructions: Option<String>,
+    pub payment_method: String,
+    /// Tells a repeated request from another one under the same idempotency key.
+    pub request_hash: String,
+    pub payment_window: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub id: OrderId,
+    pub version: u64,
+    pub customer_id: CustomerId,
+    pub status: OrderStatus,
+    pub reason: Option<Reason>,
+    pub lines: Vec<Line>,
+    /// Minor units.
+    pub total: i64,
+    pub currency: Currency,
+    pub address: Address,
+    pub delivery_instructions: Option<String>,
+    pub payment_method: String,
+    pub payment_deadline: Timestamp,
+    pub request_hash: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub timeline: Vec<TimelineEntry>,
+}
+
+impl Order {
+    pub fn place(new: NewOrder, at: Timestamp, cause: Cause) -> Result<Self, BadMoney> {
+        let mut total = Money::zero(new.currency);
+        for line in &new.lines {
+            let unit = Money::from_minor(line.unit_price, new.currency)?;
+            total = total.plus(unit.times(line.quantity)?)?;
+        }
+        let status = OrderStatus::Pending;
+        Ok(Self {
+            id: new.id,
+            version: 1,
+            customer_id: new.customer_id,
+            status,
+            reason: None,
+            lines: new.lines,
+            total: total.minor(),
+            currency: new.currency,
+            address: new.address,
+            delivery_instructions: new.delivery_instructions,
+            payment_method: new.payment_method,
+            payment_deadline: at.plus(new.payment_window),
+            request_hash: new.request_hash,
+            created_at: at,
+            updated_at: at,
+            timeline: vec![TimelineEntry { version: 1, at, status, reason: None, cause }],
+        })
+    }
+
+    pub fn key(id: &OrderId) -> String {
+        format!("ORDER#{id}")
+    }
+
+    /// The order after `fact`, one version on; `None` when the fact was applied before.
+    pub fn after(
+        &self,
+        fact: Fact,
+        at: Timestamp,
+        cause: &Cause,
+    ) -> Result<Option<Self>, IllegalMove> {
+        let Some(status) = self.status.after(fact)? else { return Ok(None) };
+        let mut next = self.clone();
+        next.version += 1;
+        next.status = status;
+        next.reason = match fact {
+            Fact::CancelRequested => Some(Reason::CancelledByCustomer),
+            Fact::PaymentOverdue => Some(Reason::PaymentDeadline),
+            Fact::Abandoned(reason) => Some(reason),
+            _ => self.reason,
+        };
+        next.updated_at = at;
+        next.timeline.push(TimelineEntry {
+            version: next.version,
+            at,
+            status,
+            reason: next.reason,
+            cause: cause.clone(),
+        });
+        Ok(Some(next))
+    }
+
+    /// When somebody has to look at the order if nothing happens before; `None` when it rests.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self.status {
+            OrderStatus::Pending => {
+                Some(self.updated_at.plus(STUCK_AFTER).min(self.payment_deadline))
+            }
+            OrderStatus::AwaitingPayment => Some(self.payment_deadline),
+            OrderStatus::Cancelling => Some(self.updated_at.plus(STUCK_AFTER)),
+            _ => None,
+        }
+    }
+
+    /// The fact that time alone makes true.
+    pub fn overdue(&self, now: Timestamp) -> Option<Fact> {
+        let waiting = matches!(self.status, OrderStatus::Pending | OrderStatus::AwaitingPayment);
+        (waiting && self.payment_deadline <= now).then_some(Fact::PaymentOverdue)
+    }
+
+    /// The event of the newest change.
+    pub fn event(&self) -> Option<Event> {
+        self.event_at(self.timeline.len().checked_sub(1)?)
+    }
+
+    /// The event of any change, rebuilt from the timeline. Says nothing of address, phone or payment method.
+    pub fn event_at(&self, index: usize) -> Option<Event> {
+        let entry = self.timeline.get(index)?;
+        let (kind, data) = match index.checked_sub(1).and_then(|before| self.timeline.get(before)) {
+            None => {
+                let total = Money::from_minor(self.total, self.currency).ok()?;
+                let lines: Vec<_> =
+                    self.lines.iter().map(|line| line_data(line, self.currency)).collect();
+                let data = json!({
+                    "orderId": self.id, "customerId": self.customer_id, "status": entry.status,
+                    "items": lines, "totalAmount": total.to_decimal(), "currency": self.currency,
+                });
+                (EventType::OrderCreated, data)
+            }
+            Some(before) => {
+                let data = json!({
+                    "orderId": self.id, "customerId": self.customer_id,
+                    "previousStatus": before.status, "status": entry.status, "reason": entry.reason,
+                });
+                (EventType::OrderStatusUpdated, data)
+            }
+        };
+        Some(Event::raised(
+            kind,
+            &Self::key(&self.id),
+            self.id.to_string(),
+            entry.version,
+            entry.at,
+            &entry.cause,
+            data,
+        ))
+    }
+}
+
+fn line_data(line: &Line, currency: Currency) -> serde_json::Value {
+    let price = Money::from_minor(line.unit_price, currency).map(Money::to_decimal).ok();
+    json!({"productId": line.sku, "quantity": line.quantity, "unitPrice": price})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REASONS: [Reason; 6] = [
+        Reason::CancelledByCustomer,
+        Reason::OutOfStock,
+        Reason::PaymentDeclined,
+        Reason::ReservationExpired,
+        Reason::PaymentDeadline,
+        Reason::Failure,
+    ];
+
+    fn facts() -> impl Strategy<Value = Fact> {
+        let reason = || prop::sample::select(REASONS.to_vec());
+        prop_oneof![
+            Just(Fact::PaymentAwaited),
+            Just(Fact::Confirmed),
+            Just(Fact::CancelRequested),
+            Just(Fact::PaymentOverdue),
+            reason().prop_map(Fact::Abandoned),
+            reason().prop_map(Fact::Compensated),
+            Just(Fact::ProcessingStarted),
+            Just(Fact::Shipped),
+            Just(Fact::Delivered),
+        ]
+    }
+
+    fn placed() -> Order {
+        let new = NewOrder {
+            id: OrderId::generate(),
+            customer_id: "alice".parse().unwrap(),
+            lines: vec![Line {
+                sku: "TEA".parse().unwrap(),
+                name: "Tea".into(),
+                quantity: 3,
+                unit_price: 250,
+            }],
+            currency: Currency::from_code("EUR").unwrap(),
+            address: Address {
+                street_address: "1 Quay".into(),
+                city: "Cork".into(),
+                state: None,
+                postal_code: "T12".into(),
+                country: "IE".into(),
+                phone_number: Some("+353123456".into()),
+            },
+            delivery_instructions: Some("ring twice".into()),
+            payment_method: "tok_ok".into(),
+            request_hash: String::new(),
+            payment_window: Duration::from_secs(900),
+        };
+        Order::place(new, Timestamp::from_millis(0), Cause::default()).unwrap()
+    }
+
+    fn paid_for(status: OrderStatus) -> bool {
+        use OrderStatus as S;
+        matches!(status, S::Confirmed | S::Processing | S::Shipped | S::Delivered)
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_of_facts_breaks_an_order(facts in prop::collection::vec(facts(), 0..40)) {
+            let mut order = placed();
+            let mut given_up = false;
+            for (minute, fact) in facts.into_iter().enumerate() {
+                let at = Timestamp::from_millis(minute as i64 * 60_000);
+                let Ok(Some(next)) = order.after(fact, at, &Cause::default()) else { continue };
+                prop_assert!(!(given_up && paid_for(next.status)), "{order:?} came back to life");
+                given_up |= next.status == OrderStatus::Cancelling;
+                prop_assert_eq!(given_up, next.reason.is_some());
+                prop_assert_eq!(next.version, order.version + 1);
+                prop_assert_eq!(next.timeline.len() as u64, next.version, "a version without an event");
+                prop_assert_eq!(next.event().unwrap().sequence, next.version);
+                prop_assert_eq!(next.total, order.total);
+                order = next;
+            }
+            for index in 0..order.timeline.len() {
+                prop_assert_eq!(order.event_at(index).unwrap().sequence, index as u64 + 1);
+            }
+        }
+
+        #[test]
+        fn a_repeated_fact_changes_nothing(facts in prop::collection::vec(facts(), 0..40)) {
+            let mut order = placed();
+            for fact in facts {
+                let at = Timestamp::from_millis(1);
+                let Ok(Some(next)) = order.after(fact, at, &Cause::default()) else { continue };
+                prop_assert_eq!(next.after(fact, at, &Cause::default()), Ok(None), "{:?}", fact);
+                order = next;
+            }
+        }
+
+        #[test]
+        fn an_order_on_its_way_always_has_a_deadline(facts in prop::collection::vec(facts(), 0..40)) {
+            let mut order = placed();
+            for fact in facts {
+                if let Ok(Some(next)) = order.after(fact, Timestamp::from_millis(1), &Cause::default()) {
+                    order = next;
+                }
+                use OrderStatus as S;
+                let on_its_way = matches!(order.status, S::Pending | S::AwaitingPayment | S::Cancelling);
+                prop_assert_eq!(on_its_way, order.due_at().is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_to_give_up_has_an_end_that_stays() {
+        for reason in REASONS {
+            let end = OrderStatus::Cancelling.after(Fact::Compensated(reason)).unwrap().unwrap();
+            assert_eq!(end, reason.ends_in());
+            assert!(end.after(Fact::Confirmed).is_err());
+        }
+    }
+
+    #[test]
+    fn events_say_nothing_of_address_phone_or_payment_method() {
+        let order = placed();
+        let text = serde_json::to_string(&order.event().unwrap()).unwrap();
+        for private in ["Quay", "Cork", "353123456", "tok_ok", "ring twice"] {
+            assert!(!text.contains(private), "{private} is in {text}");
+        }
+    }
+
+    #[test]
+    fn the_total_is_the_sum_of_the_lines() {
+        assert_eq!(placed().total, 750);
+    }
+
+    #[test]
+    fn an_unpaid_order_expires_at_its_deadline_and_a_confirmed_one_never() {
+        let order = placed();
+        let deadline = order.payment_deadline;
+        assert_eq!(order.overdue(deadline.minus(Duration::from_millis(1))), None);
+        assert_eq!(order.overdue(deadline), Some(Fact::PaymentOverdue));
+        let confirmed = order.after(Fact::Confirmed, deadline, &Cause::default()).unwrap().unwrap();
+        assert_eq!(confirmed.overdue(deadline), None);
+    }
+}

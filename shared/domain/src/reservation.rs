@@ -1,0 +1,245 @@
+//! Units of stock promised to an order.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::event::{Cause, Event, EventType};
+use crate::{IllegalMove, OrderId, Sku, Timestamp};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ReservationState {
+    /// Promised until `expires_at`.
+    Held,
+    /// Promised for good.
+    Committed,
+    /// The units have left the house.
+    Shipped,
+    /// Given back, or never to be taken (a tombstone).
+    Released,
+    Expired,
+    /// There was not enough.
+    Rejected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fact {
+    Committed,
+    Shipped,
+    Released,
+    Expired,
+}
+
+impl ReservationState {
+    pub const ALL: [Self; 6] =
+        [Self::Held, Self::Committed, Self::Shipped, Self::Released, Self::Expired, Self::Rejected];
+
+    /// The state after `fact`; `None` when it was already applied, or when there is nothing to do it to.
+    pub fn after(self, fact: Fact) -> Result<Option<Self>, IllegalMove> {
+        use {Fact as F, ReservationState as S};
+        let next = match (self, fact) {
+            (S::Held, F::Committed) => S::Committed,
+            (S::Held, F::Expired) => S::Expired,
+            (S::Held | S::Committed, F::Released) => S::Released,
+            (S::Committed, F::Shipped) => S::Shipped,
+
+            (S::Committed | S::Shipped, F::Committed)
+            | (S::Shipped, F::Shipped)
+            | (S::Released | S::Expired | S::Rejected, F::Released | F::Expired) => {
+                return Ok(None);
+            }
+
+            (S::Released | S::Expired | S::Rejected, F::Committed | F::Shipped)
+            | (S::Held, F::Shipped)
+            | (S::Committed, F::Expired)
+            | (S::Shipped, F::Released | F::Expired) => {
+                return Err(IllegalMove::new("a reservation", self, fact));
+            }
+        };
+        Ok(Some(next))
+    }
+
+    /// Whether its units are taken off what is available.
+    pub const fn holds_units(self) -> bool {
+        matches!(self, Self::Held | Self::Committed)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub sku: Sku,
+    pub quantity: u32,
+}
+
+/// A line that could not be reserved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    pub sku: Sku,
+    pub requested: u32,
+    pub available: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    pub id: OrderId,
+    pub version: u64,
+    pub state: ReservationState,
+    pub lines: Vec<Line>,
+    pub shortages: Vec<Shortage>,
+    /// When a hold that is not committed runs out; tombstones and refusals have none.
+    pub expires_at: Option<Timestamp>,
+    pub cause: Cause,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// The event of the newest change, if it is one that others act on. Leaves with the write.
+    #[serde(skip)]
+    pub raised: Option<Event>,
+}
+
+impl Reservation {
+    pub fn key(id: &OrderId) -> String {
+        format!("RES#{id}")
+    }
+
+    pub fn held(
+        id: OrderId,
+        lines: Vec<Line>,
+        expires_at: Timestamp,
+        at: Timestamp,
+        cause: Cause,
+    ) -> Self {
+        let mut new = Self::new(id, ReservationState::Held, lines, at, cause);
+        new.expires_at = Some(expires_at);
+        new.raised = Some(new.event(EventType::InventoryReserved));
+        new
+    }
+
+    pub fn rejected(
+        id: OrderId,
+        lines: Vec<Line>,
+        shortages: Vec<Shortage>,
+        at: Timestamp,
+        cause: Cause,
+    ) -> Self {
+        let mut new = Self::new(id, ReservationState::Rejected, lines, at, cause);
+        new.shortages = shortages;
+        new.raised = Some(new.event(EventType::InventoryReservationFailed));
+        new
+    }
+
+    /// A reservation that must never be made: a release that came before it.
+    pub fn tombstone(id: OrderId, at: Timestamp, cause: Cause) -> Self {
+        Self::new(id, ReservationState::Released, Vec::new(), at, cause)
+    }
+
+    fn new(
+        id: OrderId,
+        state: ReservationState,
+        lines: Vec<Line>,
+        at: Timestamp,
+        cause: Cause,
+    ) -> Self {
+        Self {
+            id,
+            version: 1,
+            state,
+            lines,
+            shortages: Vec::new(),
+            expires_at: None,
+            cause,
+            created_at: at,
+            updated_at: at,
+            raised: None,
+        }
+    }
+
+    /// The reservation after `fact`, one version on; `None` when the fact was applied before.
+    pub fn after(
+        &self,
+        fact: Fact,
+        at: Timestamp,
+        cause: &Cause,
+    ) -> Result<Option<Self>, IllegalMove> {
+        let Some(state) = self.state.after(fact)? else { return Ok(None) };
+        let mut next = self.clone();
+        next.version += 1;
+        next.state = state;
+        next.cause = cause.clone();
+        next.updated_at = at;
+        next.expires_at = None;
+        next.raised = match fact {
+            Fact::Released | Fact::Expired => Some(next.event(EventType::InventoryReleased)),
+            // The order's own events tell of these.
+            Fact::Committed | Fact::Shipped => None,
+        };
+        Ok(Some(next))
+    }
+
+    fn event(&self, kind: EventType) -> Event {
+        let lines: Vec<_> = self
+            .lines
+            .iter()
+            .map(|line| json!({"productId": line.sku, "quantity": line.quantity}))
+            .collect();
+        let mut data = json!({"orderId": self.id, "state": self.state, "items": lines});
+        if let Some(at) = self.expires_at {
+            data["expiresAt"] = json!(at);
+        }
+        if !self.shortages.is_empty() {
+            data["shortages"] = self
+                .shortages
+                .iter()
+                .map(|short| {
+                    json!({"productId": short.sku, "requested": short.requested, "available": short.available})
+                })
+                .collect();
+        }
+        let key = Self::key(&self.id);
+        let subject = self.id.to_string();
+        Event::raised(kind, &key, subject, self.version, self.updated_at, &self.cause, data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn facts() -> impl Strategy<Value = Fact> {
+        prop::sample::select(vec![Fact::Committed, Fact::Shipped, Fact::Released, Fact::Expired])
+    }
+
+    proptest! {
+        #[test]
+        fn units_come_back_at_most_once_and_never_after_they_left(
+            facts in prop::collection::vec(facts(), 0..30)
+        ) {
+            let (mut state, mut given_back, mut shipped) = (ReservationState::Held, 0, 0);
+            for fact in facts {
+                let Ok(Some(next)) = state.after(fact) else { continue };
+                shipped += u32::from(next == ReservationState::Shipped);
+                given_back += u32::from(
+                    state.holds_units() && !next.holds_units() && next != ReservationState::Shipped,
+                );
+                prop_assert!(given_back + shipped <= 1, "units left twice");
+                prop_assert_eq!(next.holds_units(), given_back + shipped == 0);
+                prop_assert_eq!(next.after(fact), Ok(None), "{:?} was applied twice", fact);
+                state = next;
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_released_or_refused_cannot_be_committed() {
+        for state in
+            [ReservationState::Released, ReservationState::Expired, ReservationState::Rejected]
+        {
+            assert!(state.after(Fact::Committed).is_err());
+        }
+    }
+
+    #[test]
+    fn a_committed_reservation_does_not_expire() {
+        assert!(ReservationState::Committed.after(Fact::Expired).is_err());
+    }
+}
