@@ -1,4 +1,4 @@
-"""Function processes end with the cloud, however it ends."""
+"""Function processes: what they see, and that they end with the cloud, however it ends."""
 
 import ctypes
 import signal

@@ -1,5 +1,0 @@
-"""The patches, each with what AWS does instead of what the pinned ministack does."""
-
-
-def apply():
-    pass
