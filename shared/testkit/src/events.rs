@@ -1,0 +1,141 @@
+//! What the bus carried: a queue that receives every event from now on.
+
+use std::time::Duration;
+
+use aws_sdk_eventbridge::types::Target;
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::Value;
+
+use crate::world::unique;
+use crate::{World, eventually_within};
+
+/// Receives every event of the bus.
+pub struct EventTap<'a> {
+    world: &'a World,
+    name: String,
+    queue: String,
+    seen: Vec<SeenEvent>,
+}
+
+/// An event as the bus delivered it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenEvent {
+    pub id: String,
+    pub source: String,
+    pub kind: String,
+    pub subject: String,
+    pub sequence: u64,
+    pub envelope: Value,
+}
+
+impl World {
+    /// Listens to the bus from now on.
+    pub async fn tap_events(&self) -> EventTap<'_> {
+        let name = unique("test-tap");
+        let bus = self.system.output("EventBusName");
+        let queue = self.queues.create_queue().queue_name(&name).send().await;
+        let queue = queue.expect("a queue").queue_url.expect("the queue has a URL");
+        let attributes = self
+            .queues
+            .get_queue_attributes()
+            .queue_url(&queue)
+            .attribute_names(QueueAttributeName::QueueArn)
+            .send()
+            .await
+            .expect("the queue has attributes");
+        let arn = attributes.attributes().and_then(|all| all.get(&QueueAttributeName::QueueArn));
+        let target = Target::builder().id("tap").arn(arn.expect("the queue has an ARN")).build();
+        self.bus
+            .put_rule()
+            .name(&name)
+            .event_bus_name(bus)
+            .event_pattern(r#"{"source": [{"prefix": ""}]}"#)
+            .send()
+            .await
+            .expect("a rule");
+        self.bus
+            .put_targets()
+            .rule(&name)
+            .event_bus_name(bus)
+            .targets(target.expect("id and ARN are set"))
+            .send()
+            .await
+            .expect("the rule takes its target");
+        EventTap { world: self, name, queue, seen: Vec::new() }
+    }
+}
+
+impl EventTap<'_> {
+    /// Waits until the events about `order_id` satisfy `complete`; answers all of them, as they came.
+    pub async fn until(
+        &mut self,
+        what: &str,
+        order_id: &str,
+        complete: impl Fn(&[SeenEvent]) -> bool,
+    ) -> Vec<SeenEvent> {
+        eventually_within(Duration::from_secs(90), what, async || {
+            self.receive().await;
+            let about: Vec<SeenEvent> =
+                self.seen.iter().filter(|event| event.is_about(order_id)).cloned().collect();
+            if complete(&about) {
+                Ok(about)
+            } else {
+                Err(about
+                    .iter()
+                    .map(|event| format!("{}#{} ", event.kind, event.sequence))
+                    .collect())
+            }
+        })
+        .await
+    }
+
+    async fn receive(&mut self) {
+        loop {
+            let batch = self
+                .world
+                .queues
+                .receive_message()
+                .queue_url(&self.queue)
+                .max_number_of_messages(10)
+                .visibility_timeout(600)
+                .send()
+                .await
+                .expect("the tap's queue can be read");
+            if batch.messages().is_empty() {
+                return;
+            }
+            self.seen.extend(
+                batch.messages().iter().filter_map(|message| SeenEvent::read(message.body()?)),
+            );
+        }
+    }
+
+    /// Stops listening. A test that failed leaves rule and queue to the end of the local cloud.
+    pub async fn close(self) {
+        let (rule, bus) = (&self.name, self.world.system.output("EventBusName"));
+        let bus_client = &self.world.bus;
+        let _ = bus_client.remove_targets().rule(rule).event_bus_name(bus).ids("tap").send().await;
+        let _ = bus_client.delete_rule().name(rule).event_bus_name(bus).send().await;
+        let _ = self.world.queues.delete_queue().queue_url(&self.queue).send().await;
+    }
+}
+
+impl SeenEvent {
+    fn read(message: &str) -> Option<Self> {
+        let delivered: Value = serde_json::from_str(message).ok()?;
+        let envelope = delivered["detail"].clone();
+        let sequence = &envelope["sequence"];
+        Some(Self {
+            id: envelope["id"].as_str()?.to_owned(),
+            source: delivered["source"].as_str()?.to_owned(),
+            kind: delivered["detail-type"].as_str()?.to_owned(),
+            subject: envelope["subject"].as_str().unwrap_or_default().to_owned(),
+            sequence: sequence.as_u64().or_else(|| sequence.as_str()?.parse().ok())?,
+            envelope,
+        })
+    }
+
+    fn is_about(&self, order_id: &str) -> bool {
+        self.envelope.to_string().contains(order_id)
+    }
+}

@@ -1,0 +1,170 @@
+//! Faults the local cloud injects on request, each limited to one order, product or key, so tests run side by side.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{World, eventually};
+
+/// A failure to inject. Says nothing until [`World::inject`] takes it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fault {
+    target: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
+    contains: String,
+    when: &'static str,
+    times: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<Value>,
+}
+
+impl Fault {
+    fn on(target: &'static str, contains: &str) -> Self {
+        Self {
+            target,
+            function: None,
+            action: None,
+            contains: contains.to_owned(),
+            when: "before",
+            times: 1,
+            status: None,
+            error_type: None,
+            error_code: None,
+            body: None,
+        }
+    }
+
+    /// Invocations of `function` whose payload contains `about` fail, before it runs.
+    pub fn of_function(function: &str, about: &str) -> Self {
+        Self {
+            function: Some(function.to_owned()),
+            error_type: Some("Injected".to_owned()),
+            ..Self::on("lambda", about)
+        }
+    }
+
+    /// DynamoDB calls of `operation` whose request contains `about` are answered with `error_type`.
+    pub fn of_dynamodb(operation: &str, about: &str, error_type: &str) -> Self {
+        Self {
+            action: Some(format!("DynamoDB_20120810.{operation}")),
+            status: Some(400),
+            error_type: Some(error_type.to_owned()),
+            ..Self::on("aws", about)
+        }
+    }
+
+    /// Events that contain `about` are refused by the bus, within an otherwise successful PutEvents answer.
+    pub fn of_the_bus(about: &str) -> Self {
+        Self { error_code: Some("ThrottlingException".to_owned()), ..Self::on("put-events", about) }
+    }
+
+    /// Fails after the work was done: the answer is thrown away.
+    pub fn after(self) -> Self {
+        Self { when: "after", ..self }
+    }
+
+    pub fn times(self, times: i32) -> Self {
+        Self { times, ..self }
+    }
+
+    pub fn until_lifted(self) -> Self {
+        self.times(-1)
+    }
+
+    pub fn raising(self, error_type: &str) -> Self {
+        Self { error_type: Some(error_type.to_owned()), ..self }
+    }
+
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    pub fn answering(self, body: Value) -> Self {
+        Self { body: Some(body), ..self }
+    }
+}
+
+/// An injected fault; it is lifted when this is dropped, also by a failing test.
+#[must_use = "the fault is lifted as soon as this is dropped"]
+pub struct FaultGuard {
+    id: String,
+    control: String,
+    http: reqwest::Client,
+}
+
+impl FaultGuard {
+    /// How often the fault struck.
+    pub async fn hits(&self) -> u64 {
+        let faults: Value = async { self.http.get(&self.control).send().await?.json().await }
+            .await
+            .expect("the local cloud lists its faults");
+        let list = faults.as_array().or_else(|| faults["faults"].as_array());
+        list.into_iter()
+            .flatten()
+            .find(|fault| fault["id"] == self.id.as_str())
+            .and_then(|fault| fault["hits"].as_u64())
+            .unwrap_or_else(|| panic!("fault {} is not among {faults}", self.id))
+    }
+
+    /// Waits until the fault struck at least once.
+    pub async fn struck(&self) {
+        eventually("the injected fault to strike", async || match self.hits().await {
+            0 => Err("no call it applies to".to_owned()),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    pub fn lift(self) {
+        drop(self);
+    }
+}
+
+impl Drop for FaultGuard {
+    /// A plain blocking request, because a destructor cannot await.
+    fn drop(&mut self) {
+        let address = self.control.trim_start_matches("http://");
+        let (host, path) = address.split_once('/').unwrap_or((address, ""));
+        let lifted = TcpStream::connect(host).and_then(|mut stream| {
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            let id = &self.id;
+            write!(
+                stream,
+                "DELETE /{path}/{id} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )?;
+            stream.read(&mut [0; 512])
+        });
+        if let Err(error) = lifted {
+            eprintln!("fault {} may still be active: {error}", self.id);
+        }
+    }
+}
+
+impl World {
+    /// Injects `fault` until the guard is dropped.
+    pub async fn inject(&self, fault: Fault) -> FaultGuard {
+        let control = format!("{}/_trackops/faults", self.system.endpoint.trim_end_matches('/'));
+        let answer = self.http.post(&control).json(&fault).send().await;
+        let answer = answer.expect("the local cloud takes faults");
+        let status = answer.status();
+        let body = answer.text().await.unwrap_or_default();
+        let id = serde_json::from_str::<Value>(&body)
+            .ok()
+            .and_then(|answer| answer["id"].as_str().map(str::to_owned))
+            .unwrap_or_else(|| panic!("{fault:?} was refused with {status}: {body}"));
+        FaultGuard { id, control, http: self.http.clone() }
+    }
+}

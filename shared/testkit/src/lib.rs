@@ -1,0 +1,17 @@
+//! What whole-system tests share: TrackOps on a local cloud, callers, faults, and the check that the books balance.
+
+mod api;
+mod books;
+mod events;
+mod faults;
+mod system;
+mod wait;
+mod world;
+
+pub use api::{Answer, Basket, Caller, Item, Order};
+pub use books::{Account, Books, Charge};
+pub use events::{EventTap, SeenEvent};
+pub use faults::{Fault, FaultGuard};
+pub use system::{System, workspace_root};
+pub use wait::{eventually, eventually_within};
+pub use world::{World, unique};

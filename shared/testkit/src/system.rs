@@ -1,0 +1,192 @@
+//! One TrackOps per test process: started by its own runner on free ports, gone when the process is.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail, ensure};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_cloudformation::config::BehaviorVersion;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use serde::Deserialize;
+
+/// Seconds an order waits for its payment here: long enough to act before it passes, short enough to see it pass.
+const PAYMENT_DEADLINE_SECONDS: u32 = 40;
+
+/// Names the file that holds what `cargo local up --json` printed, to test that system instead of a new one.
+const RUNNING_SYSTEM: &str = "TRACKOPS_ENDPOINTS_JSON";
+
+/// Where a running TrackOps is. Plain data, because every test brings a runtime, and so clients, of its own.
+#[derive(Debug, Clone, Deserialize)]
+pub struct System {
+    pub endpoint: String,
+    pub orders: String,
+    pub inventory: String,
+    pub relay: String,
+    pub payments: String,
+    pub region: String,
+    pub stack: String,
+    #[serde(default = "default_instance")]
+    instance: String,
+    #[serde(skip)]
+    outputs: HashMap<String, String>,
+}
+
+fn default_instance() -> String {
+    "default".to_owned()
+}
+
+impl System {
+    /// The system all tests of this process share; started by whoever asks first.
+    pub fn shared() -> &'static Self {
+        static SYSTEM: OnceLock<System> = OnceLock::new();
+        SYSTEM.get_or_init(|| {
+            // On a thread of its own, because the caller may be inside a runtime.
+            let started = std::thread::spawn(Self::start_or_attach).join();
+            match started {
+                Ok(Ok(system)) => system,
+                Ok(Err(error)) => panic!("no TrackOps to test: {error:?}"),
+                Err(_) => panic!("no TrackOps to test: starting it panicked"),
+            }
+        })
+    }
+
+    fn start_or_attach() -> Result<Self> {
+        let described = match std::env::var(RUNNING_SYSTEM) {
+            Ok(path) => std::fs::read_to_string(&path)
+                .with_context(|| format!("{RUNNING_SYSTEM} names {path}"))?,
+            Err(_) => start()?,
+        };
+        let mut system: Self = serde_json::from_str(&described)
+            .with_context(|| format!("`cargo local up --json` printed {described:?}"))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        system.outputs = runtime.block_on(system.read_outputs())?;
+        Ok(system)
+    }
+
+    async fn read_outputs(&self) -> Result<HashMap<String, String>> {
+        let answer = aws_sdk_cloudformation::Client::new(&self.aws())
+            .describe_stacks()
+            .stack_name(&self.stack)
+            .send()
+            .await?;
+        let stack = answer.stacks().first().with_context(|| format!("no stack {}", self.stack))?;
+        let pair = |output: &aws_sdk_cloudformation::types::Output| {
+            Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))
+        };
+        Ok(stack.outputs().iter().filter_map(pair).collect())
+    }
+
+    /// An output of the stack.
+    pub fn output(&self, name: &str) -> &str {
+        self.outputs.get(name).unwrap_or_else(|| {
+            panic!("the stack has no output {name}, only {:?}", self.outputs.keys())
+        })
+    }
+
+    /// The name of a deployed function.
+    pub fn function(&self, job: &str) -> String {
+        format!("{}-{job}", self.stack)
+    }
+
+    /// How to reach the local cloud; for clients of one runtime.
+    pub fn aws(&self) -> SdkConfig {
+        let account = Credentials::from_keys("000000000000", "local", None);
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(&self.endpoint)
+            .region(Region::new(self.region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(account))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .sleep_impl(TokioSleep::new())
+            .build()
+    }
+
+    /// A token of the local issuer; `role` is customer, operator or service.
+    pub fn token(&self, role: &str, subject: &str) -> Result<String> {
+        let mut arguments = vec!["token", "--instance", &self.instance, "--role", role];
+        if role == "customer" {
+            arguments.extend(["--customer", subject]);
+        }
+        run(runner()?.args(arguments)).map(|token| token.trim().to_owned())
+    }
+}
+
+/// Starts an instance that ends with this process, however that ends.
+fn start() -> Result<String> {
+    let process = std::process::id();
+    eprintln!(
+        "starting TrackOps on a local cloud for these tests; its state is in target/local/test-{process}"
+    );
+    run(runner()?
+        .args(["up", "--detach", "--json", "--no-demo", "--faults", "--port", "0"])
+        .args(["--instance", &format!("test-{process}")])
+        .args(["--while-pid", &process.to_string()])
+        .args(["--parameter", &format!("PaymentDeadlineSeconds={PAYMENT_DEADLINE_SECONDS}")]))
+}
+
+/// The repository.
+pub fn workspace_root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("shared/testkit is two folders deep")
+}
+
+/// `cargo local`, built first if need be.
+fn runner() -> Result<Command> {
+    static RUNNER: OnceLock<PathBuf> = OnceLock::new();
+    let path = match RUNNER.get() {
+        Some(path) => path,
+        None => {
+            let path = build_runner()?;
+            RUNNER.get_or_init(|| path)
+        }
+    };
+    let mut command = Command::new(path);
+    forget_cargo(&mut command);
+    command.current_dir(workspace_root()).stderr(Stdio::inherit());
+    Ok(command)
+}
+
+fn build_runner() -> Result<PathBuf> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    forget_cargo(&mut cargo);
+    cargo
+        .current_dir(workspace_root())
+        .args(["build", "--quiet", "--package", "trackops-local", "--message-format", "json"])
+        .stderr(Stdio::inherit());
+    let built = run(&mut cargo)?;
+    for line in built.lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        if message["target"]["name"] == "trackops-local"
+            && let Some(path) = message["executable"].as_str()
+        {
+            return Ok(path.into());
+        }
+    }
+    bail!("cargo did not say where it put trackops-local")
+}
+
+/// Drops what `cargo test` told this process about its own package: build scripts of a cargo run
+/// below it would take that for a change and build the world again.
+fn forget_cargo(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let of_this_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+        if of_this_package.iter().any(|prefix| name.starts_with(prefix))
+            || ["CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "LD_LIBRARY_PATH"].contains(&&*name)
+        {
+            command.env_remove(&*name);
+        }
+    }
+}
+
+fn run(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).stdout(Stdio::piped()).output();
+    let output = output.with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}

@@ -1,0 +1,202 @@
+//! What one test holds: callers, the shop's shelves, and a look behind the counter.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_lambda::primitives::Blob;
+use futures::FutureExt;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{Caller, Fault, FaultGuard, Order, System, eventually};
+
+const LONG_AGO: &str = "2020-01-01T00:00:00.000Z";
+
+/// What every new item costs, in euros.
+const UNIT_PRICE: &str = "12.50";
+
+/// An item of a table, as stored.
+pub type Row = HashMap<String, AttributeValue>;
+
+/// One test's view of the shared system: a new customer, an operator and clients for this test's runtime.
+pub struct World {
+    pub system: &'static System,
+    pub customer: Caller,
+    pub operator: Caller,
+    pub http: reqwest::Client,
+    pub dynamo: aws_sdk_dynamodb::Client,
+    pub lambda: aws_sdk_lambda::Client,
+    pub steps: aws_sdk_sfn::Client,
+    pub queues: aws_sdk_sqs::Client,
+    pub bus: aws_sdk_eventbridge::Client,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let system = System::shared();
+        let http = reqwest::Client::new();
+        let aws = system.aws();
+        let caller = |role: &str, id: &str| {
+            let token =
+                system.token(role, id).unwrap_or_else(|error| panic!("no token: {error:?}"));
+            Caller::new(id, Some(token), system, http.clone())
+        };
+        Self {
+            system,
+            customer: caller("customer", &unique("customer")),
+            operator: caller("operator", "operator"),
+            dynamo: aws_sdk_dynamodb::Client::new(&aws),
+            lambda: aws_sdk_lambda::Client::new(&aws),
+            steps: aws_sdk_sfn::Client::new(&aws),
+            queues: aws_sdk_sqs::Client::new(&aws),
+            bus: aws_sdk_eventbridge::Client::new(&aws),
+            http,
+        }
+    }
+
+    /// Another customer.
+    pub fn another_customer(&self) -> Caller {
+        let id = unique("customer");
+        let token = self
+            .system
+            .token("customer", &id)
+            .unwrap_or_else(|error| panic!("no token: {error:?}"));
+        Caller::new(&id, Some(token), self.system, self.http.clone())
+    }
+
+    /// Somebody who shows `token`, or none.
+    pub fn stranger(&self, token: Option<&str>) -> Caller {
+        Caller::new("stranger", token.map(str::to_owned), self.system, self.http.clone())
+    }
+
+    /// Puts `units` of a new product on the shelf; its SKU starts with `name` and is this test's own.
+    pub async fn stock(&self, name: &str, units: i64) -> String {
+        let sku = unique(name);
+        self.put_on_shelf(&sku, UNIT_PRICE, units).await;
+        sku
+    }
+
+    async fn put_on_shelf(&self, sku: &str, unit_price: &str, units: i64) {
+        let item = json!({
+            "productId": sku, "productName": sku, "unitPrice": unit_price, "currency": "EUR",
+            "availableQuantity": units,
+        });
+        self.operator.create_item(&item).await.expecting(StatusCode::CREATED);
+    }
+
+    /// Stock that orders have not heard of yet, because their copy of the catalogue is held back.
+    pub async fn unheard_of_stock(&self, unit_price: &str, units: i64) -> (FaultGuard, String) {
+        let sku = unique("UNHEARD-OF");
+        let deaf = self.inject(Fault::of_function("project-catalogue", &sku).until_lifted()).await;
+        self.put_on_shelf(&sku, unit_price, units).await;
+        (deaf, sku)
+    }
+
+    /// Waits until the customer's order shows one of `statuses`.
+    pub async fn until_status(&self, order_id: &str, statuses: &[&str]) -> Order {
+        eventually(&format!("order {order_id} to be {}", statuses.join(" or ")), async || {
+            let order = self.operator.find(order_id).await;
+            if statuses.contains(&order.status.as_str()) {
+                return Ok(order);
+            }
+            let over = matches!(order.status.as_str(), "CANCELLED" | "REJECTED" | "EXPIRED");
+            assert!(!over, "expected {statuses:?}, but it ended as {order:?}");
+            Err(format!("{order:?}"))
+        })
+        .await
+    }
+
+    /// Invokes a function as its schedule or queue would, and answers what it returned.
+    pub async fn invoke(&self, job: &str, payload: Value) -> Value {
+        let answer = self
+            .lambda
+            .invoke()
+            .function_name(self.system.function(job))
+            .payload(Blob::new(payload.to_string()))
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("cannot invoke {job}: {error:?}"));
+        let body = answer.payload().map(|blob| String::from_utf8_lossy(blob.as_ref()).into_owned());
+        let body = body.unwrap_or_default();
+        assert_eq!(answer.function_error(), None, "{job} failed: {body}");
+        serde_json::from_str(&body).unwrap_or(Value::Null)
+    }
+
+    /// The customer withdraws an order.
+    pub async fn cancel(&self, order_id: &str) -> Order {
+        self.customer.cancel(order_id).await.expecting(StatusCode::ACCEPTED).order()
+    }
+
+    /// Lets the order's next deadline be now, and runs the recovery its schedule would run.
+    pub async fn recover(&self, order_id: &str) {
+        self.backdate("OrdersTable", &format!("ORDER#{order_id}"), "due_at").await;
+        self.invoke("recover-sagas", json!({})).await;
+    }
+
+    /// Lets what the row has not published be overdue, and runs the sweeper its schedule would run.
+    pub async fn sweep(&self, table: &str, key: &str) {
+        self.backdate(table, key, "unpublished_since").await;
+        self.invoke("sweep-outbox", json!({})).await;
+    }
+
+    /// Moves a time of a row far back, if the row has it at all.
+    async fn backdate(&self, table: &str, key: &str, attribute: &str) {
+        let updated = self
+            .dynamo
+            .update_item()
+            .table_name(self.system.output(table))
+            .key("pk", AttributeValue::S(key.to_owned()))
+            .update_expression("SET #time = :past")
+            .condition_expression("attribute_exists(#time)")
+            .expression_attribute_names("#time", attribute)
+            .expression_attribute_values(":past", AttributeValue::S(LONG_AGO.to_owned()))
+            .send()
+            .await;
+        if let Err(error) = updated {
+            let absent = error
+                .as_service_error()
+                .is_some_and(|error| error.is_conditional_check_failed_exception());
+            assert!(absent, "cannot backdate {attribute} of {key}: {error:?}");
+        }
+    }
+
+    /// Does `work` while the table's changes do not reach `function` through its stream.
+    pub async fn without_stream<T>(&self, function: &str, work: impl AsyncFnOnce() -> T) -> T {
+        let function = self.system.function(function);
+        let mappings =
+            self.lambda.list_event_source_mappings().function_name(&function).send().await;
+        let mappings = mappings.expect("the cloud lists event source mappings");
+        let mapping = mappings.event_source_mappings().first().and_then(|mapping| mapping.uuid());
+        let mapping = mapping.unwrap_or_else(|| panic!("{function} has no event source mapping"));
+        let switch = async |enabled| {
+            let update = self.lambda.update_event_source_mapping().uuid(mapping).enabled(enabled);
+            update.send().await.expect("the event source mapping is changed");
+        };
+        switch(false).await;
+        let outcome = AssertUnwindSafe(work()).catch_unwind().await;
+        // Other tests share the stream: it goes on also when this one failed.
+        switch(true).await;
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// A row of one of the stack's tables, named by the output that names the table.
+    pub async fn row(&self, table: &str, key: &str) -> Option<Row> {
+        self.dynamo
+            .get_item()
+            .table_name(self.system.output(table))
+            .key("pk", AttributeValue::S(key.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("cannot read {key} of {table}: {error:?}"))
+            .item
+    }
+}
+
+/// `name` and something no other test uses.
+pub fn unique(name: &str) -> String {
+    let suffix = Uuid::new_v4().simple().to_string();
+    format!("{name}-{}", &suffix[..12])
+}

@@ -1,0 +1,164 @@
+//! Where an order can go, and that stock and money go with it.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use trackops_testkit::{Basket, Fault, World, eventually, eventually_within};
+
+#[tokio::test]
+async fn an_order_is_reserved_paid_for_and_confirmed() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+
+    let placed = world.customer.place(&Basket::of(&tea, 2)).await.expecting(StatusCode::CREATED);
+    let order = placed.order();
+    assert_eq!((order.status.as_str(), order.total_amount.as_str()), ("PENDING", "25.00"));
+    let location = placed.header("location").expect("a new order has a Location");
+    assert!(location.ends_with(&format!("/api/orders/{}", order.order_id)), "{location}");
+
+    let confirmed = world.until_status(&order.order_id, &["CONFIRMED"]).await;
+    assert_eq!(confirmed.reason, None);
+    let books = world.books_balance(&tea, 5, &[&order.order_id]).await;
+    assert_eq!(books.taken(), 2500);
+    let item = world.operator.find_item(&tea).await;
+    assert_eq!((item.on_hand_quantity, item.available_quantity, item.reserved_quantity), (5, 3, 2));
+}
+
+#[tokio::test]
+async fn an_order_of_several_products_takes_all_of_them_or_none() {
+    let world = World::new().await;
+    let (tea, cup) = (world.stock("TEA", 5).await, world.stock("CUP", 1).await);
+
+    let both = world.customer.order(&Basket::of(&tea, 2).and(&cup, 1)).await;
+    world.until_status(&both.order_id, &["CONFIRMED"]).await;
+    let no_cup_left = world.customer.order(&Basket::of(&tea, 2).and(&cup, 1)).await;
+    world.until_status(&no_cup_left.order_id, &["REJECTED"]).await;
+
+    let orders = [both.order_id.as_str(), no_cup_left.order_id.as_str()];
+    assert_eq!(world.books_balance(&tea, 5, &orders).await.available(), 3);
+    assert_eq!(world.books_balance(&cup, 1, &orders).await.available(), 0);
+}
+
+#[tokio::test]
+async fn an_order_for_more_than_there_is_is_rejected_and_nothing_is_held() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 1).await;
+    let order = world.customer.order(&Basket::of(&tea, 2)).await;
+    let order = world.until_status(&order.order_id, &["REJECTED"]).await;
+    assert_eq!(order.reason.as_deref(), Some("OUT_OF_STOCK"));
+    let books = world.books_balance(&tea, 1, &[&order.order_id]).await;
+    assert_eq!((books.available(), books.taken()), (1, 0));
+}
+
+#[tokio::test]
+async fn an_order_whose_payment_is_declined_is_rejected_and_its_stock_is_back() {
+    for card in ["tok_declined", "tok_pending_declined"] {
+        let world = World::new().await;
+        let tea = world.stock("TEA", 2).await;
+        let order = world.customer.order(&Basket::of(&tea, 2).paying_with(card)).await;
+        let order = world.until_status(&order.order_id, &["REJECTED"]).await;
+        assert_eq!(order.reason.as_deref(), Some("PAYMENT_DECLINED"), "{card}");
+        let books = world.books_balance(&tea, 2, &[&order.order_id]).await;
+        assert_eq!((books.available(), books.taken()), (2, 0), "{card}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_whose_payment_answers_later_waits_for_it_and_is_confirmed() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_pending_ok")).await;
+    world.until_status(&order.order_id, &["AWAITING_PAYMENT"]).await;
+    world.until_status(&order.order_id, &["CONFIRMED"]).await;
+    let books = world.books_balance(&tea, 5, &[&order.order_id]).await;
+    assert_eq!((books.available(), books.taken()), (3, 2500));
+}
+
+#[tokio::test]
+async fn a_provider_that_times_out_is_asked_what_became_of_the_charge() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_timeout")).await;
+    world.until_status(&order.order_id, &["CONFIRMED"]).await;
+    let books = world.books_balance(&tea, 5, &[&order.order_id]).await;
+    assert_eq!(books.taken(), 2500, "charged once");
+}
+
+#[tokio::test]
+async fn money_that_comes_after_the_deadline_goes_back_and_the_order_has_expired() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_late")).await;
+    let id = &order.order_id;
+    world.until_status(id, &["AWAITING_PAYMENT"]).await;
+
+    eventually_within(Duration::from_secs(120), "the order to expire", async || {
+        world.invoke("recover-sagas", serde_json::json!({})).await;
+        let order = world.operator.find(id).await;
+        if order.status == "EXPIRED" { Ok(()) } else { Err(order.status) }
+    })
+    .await;
+    let charge = eventually("the provider to take the money and give it back", async || {
+        let charge = world.charge(id).await;
+        match &charge {
+            Some(charge) if charge.refunded == charge.amount => Ok(charge.clone()),
+            _ => Err(format!("{charge:?}")),
+        }
+    })
+    .await;
+    assert_eq!(charge.amount, 2500);
+    let books = world.books_balance(&tea, 5, &[id]).await;
+    assert_eq!((books.available(), books.count("EXPIRED")), (5, 1));
+}
+
+#[tokio::test]
+async fn cancelling_a_pending_order_gives_everything_back_even_to_a_late_reservation() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
+    // A retried step keeps the order PENDING, and comes back after the cancellation was carried out.
+    let fault = world
+        .inject(Fault::of_function("reserve-inventory", &id).until_lifted().raising("Busy"))
+        .await;
+    world.customer.order(&basket).await;
+    fault.struck().await;
+    assert_eq!(world.customer.find(&id).await.status, "PENDING");
+
+    world.cancel(&id).await;
+    fault.lift();
+    let order = world.until_status(&id, &["CANCELLED"]).await;
+    assert_eq!(order.reason.as_deref(), Some("CANCELLED_BY_CUSTOMER"));
+    let books = world.books_balance(&tea, 5, &[&id]).await;
+    assert_eq!((books.available(), books.taken()), (5, 0));
+}
+
+#[tokio::test]
+async fn cancelling_an_order_that_awaits_its_payment_gives_its_stock_back() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_late")).await;
+    world.until_status(&order.order_id, &["AWAITING_PAYMENT"]).await;
+    world.cancel(&order.order_id).await;
+    world.until_status(&order.order_id, &["CANCELLED"]).await;
+    let books = world.books_balance(&tea, 5, &[&order.order_id]).await;
+    assert_eq!((books.available(), books.taken()), (5, 0));
+}
+
+#[tokio::test]
+async fn cancelling_a_confirmed_order_gives_stock_and_money_back() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2)).await;
+    world.until_status(&order.order_id, &["CONFIRMED"]).await;
+
+    world.cancel(&order.order_id).await;
+    world.until_status(&order.order_id, &["CANCELLED"]).await;
+    let books = world.books_balance(&tea, 5, &[&order.order_id]).await;
+    assert_eq!(books.available(), 5);
+    let charge = world.charge(&order.order_id).await.expect("the provider took the money");
+    assert_eq!((charge.amount, charge.refunded), (2500, 2500));
+
+    world.cancel(&order.order_id).await;
+    let again = world.customer.find(&order.order_id).await;
+    assert_eq!(again.status, "CANCELLED", "cancelling is safe to repeat");
+}

@@ -1,0 +1,6 @@
+//! What TrackOps promises, tested through HTTP on one local cloud that all of these share.
+
+mod failures;
+mod journeys;
+mod refusals;
+mod repetition;
