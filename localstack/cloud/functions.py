@@ -12,44 +12,47 @@ from ministack.core import lambda_runtime
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_the_cloud():
-    """Makes the kernel kill a function when the cloud dies without a chance to stop it (Linux).
+def start_as_on_aws(hidden):
+    """Starts functions without the variables named in `hidden`, which ministack would hand down.
 
-    The kernel means the *thread* that started the process, so one thread, which lives as long as
-    the cloud, starts them all.
+    On Linux the kernel kills them when the cloud dies without a chance to stop them. It means the
+    *thread* that started the process, so one thread, which lives as long as the cloud, starts all.
     """
-    if sys.platform != "linux":
-        return
-    libc = ctypes.CDLL(None)
     starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="function-starter")
+    libc = ctypes.CDLL(None)
 
     def ask_to_be_killed():
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    def start(*arguments, **options):
-        options["preexec_fn"] = ask_to_be_killed
-        return starter.submit(subprocess.Popen, *arguments, **options).result()
+    def start(arguments, *, env, **options):
+        env = {name: value for name, value in env.items() if name not in hidden}
+        env["AWS_LAMBDA_LOG_GROUP_NAME"] = f"/aws/lambda/{env['AWS_LAMBDA_FUNCTION_NAME']}"
+        if sys.platform == "linux":
+            options["preexec_fn"] = ask_to_be_killed
+        return starter.submit(subprocess.Popen, arguments, env=env, **options).result()
 
-    lambda_runtime.subprocess = types.SimpleNamespace(
-        Popen=start,
-        PIPE=subprocess.PIPE,
-        STDOUT=subprocess.STDOUT,
-        DEVNULL=subprocess.DEVNULL,
-    )
+    start_with(start)
 
 
 def stop_all():
     """Kills every function and lets none start again."""
 
     def refuse(*_, **__):
-        raise RuntimeError("the cloud is stopping")
+        raise OSError("the cloud is stopping")
 
-    lambda_runtime.subprocess = types.SimpleNamespace(
-        Popen=refuse, PIPE=None, STDOUT=None, DEVNULL=None
-    )
+    start_with(refuse)
     with lambda_runtime._lock:
         processes = [worker._proc for pool in lambda_runtime._workers.values() for worker in pool]
     for process in processes:
         if process is not None:
             process.kill()
             process.wait()
+
+
+def start_with(popen):
+    lambda_runtime.subprocess = types.SimpleNamespace(
+        Popen=popen,
+        PIPE=subprocess.PIPE,
+        STDOUT=subprocess.STDOUT,
+        DEVNULL=subprocess.DEVNULL,
+    )

@@ -40,47 +40,58 @@ def arguments():
     parser.add_argument(
         "--parent-pid", type=int, help="stop when the process with this id is gone (for tests)"
     )
-    parser.add_argument("--log-level", default="WARNING", help="of the cloud itself (default: WARNING)")
+    parser.add_argument(
+        "--log-level",
+        default="WARNING",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="of the cloud itself; functions log to CloudWatch (default: WARNING)",
+    )
     parser.add_argument(
         "--unpatched", action="store_true", help="run ministack as it is (to test what a patch changes)"
     )
     return parser.parse_args()
 
 
+def settings(options):
+    """What ministack wants to know; functions do not see it."""
+    state = options.state_dir.resolve()
+    return {
+        "GATEWAY_PORT": str(options.port),
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_REGION": options.region,
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(state),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(state / "s3"),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        # It must not go looking for a Docker.
+        "DOCKER_HOST": f"unix://{state}/no-docker.sock",
+    }
+
+
 def clean_environment(options):
-    """Replaces this process's environment: functions inherit it, and on AWS they see nothing else.
+    """Replaces this process's environment, because ministack hands its own down to every function.
 
     Must run before ministack is imported, because its modules read these variables on import.
     """
-    state = options.state_dir.resolve()
-    temporary = state / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
     os.environ.clear()
     os.environ.update(
-        # What a function sees on AWS.
+        settings(options),
+        # What functions see on AWS, with the address of this cloud.
         PATH="/usr/local/bin:/usr/bin:/bin:/opt/bin",
         LANG="en_US.UTF-8",
         TZ=":UTC",
-        AWS_ENDPOINT_URL=f"http://127.0.0.1:{options.port}",
+        AWS_DEFAULT_REGION=options.region,
         AWS_ACCESS_KEY_ID=ACCOUNT,
         AWS_SECRET_ACCESS_KEY="local",
-        AWS_DEFAULT_REGION=options.region,
-        # What ministack wants to know.
-        GATEWAY_PORT=str(options.port),
-        BIND_HOST="127.0.0.1",
-        MINISTACK_REGION=options.region,
-        MINISTACK_ACCOUNT_ID=ACCOUNT,
-        PERSIST_STATE="1",
-        STATE_DIR=str(state),
-        S3_PERSIST="1",
-        S3_DATA_DIR=str(state / "s3"),
-        IOT_MTLS_ENABLED="0",
-        SFTP_ENABLED="0",
-        # Without Docker it must not go looking for one.
-        DOCKER_HOST=f"unix://{temporary}/no-docker.sock",
-        LOG_LEVEL=options.log_level.upper(),
+        AWS_SESSION_TOKEN="local",
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{options.port}",
     )
-    # ministack keeps the unpacked functions here; functions themselves keep /tmp, as on AWS.
+    # ministack unpacks functions here; functions themselves keep /tmp, as on AWS.
+    temporary = options.state_dir.resolve() / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
     tempfile.tempdir = str(temporary)
 
 
@@ -128,7 +139,7 @@ async def serve(options, app):
 
     config = Config()
     config.bind = [f"127.0.0.1:{options.port}"]
-    config.loglevel = options.log_level.upper()
+    config.loglevel = options.log_level
     config.keep_alive_timeout = 75
     config.graceful_timeout = 0.5  # long polls of clients that are about to go too
     config.backlog = 1024
@@ -141,17 +152,15 @@ def main():
     clean_environment(options)
 
     from ministack.app import app
+    import faults
     import functions
     import patches
 
-    logging.getLogger("hypercorn.error").setLevel(logging.WARNING)
-    functions.die_with_the_cloud()
+    logging.getLogger().setLevel(options.log_level)
+    functions.start_as_on_aws(hidden=settings(options))
     if not options.unpatched:
         patches.apply()
-    if options.faults:
-        import faults
-
-        app = faults.install(app)
+    app = faults.install(app) if options.faults else faults.refuse(app)
 
     try:
         asyncio.run(serve(options, app))

@@ -1,4 +1,4 @@
-"""Event source mappings: delivery of DynamoDB streams, and of queues beside them."""
+"""Event source mappings of DynamoDB streams."""
 
 import json
 import logging
@@ -19,7 +19,6 @@ _mappings = {}
 
 def apply():
     deliver_streams_as_aws_does()
-    answer_wakes_sooner()
     forget_positions_of_lost_streams()
 
 
@@ -32,14 +31,7 @@ def deliver_streams_as_aws_does():
     `MaximumRetryAttempts` and `BisectBatchOnFunctionError`.
     """
     lambda_svc._poll_dynamodb_streams = wake_mappings
-
-
-def answer_wakes_sooner():
-    """AWS hands a new record to its function within some ten milliseconds of polling.
-
-    ministack waits 50 ms after a wake-up that brought the queues nothing, which every write to a
-    table with a stream is.
-    """
+    # The poller's pause after a wake-up that brought the queues nothing, which a write to a table is.
     lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
 
 
