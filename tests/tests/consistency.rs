@@ -148,9 +148,7 @@ fn speaks(folder: &Path) -> bool {
 
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
-    command
-        .current_dir(workspace_root())
-        .other_options(["--locked".to_owned()]);
+    command.current_dir(workspace_root()).other_options(["--locked".to_owned()]);
     command.exec().expect("cargo metadata")
 }
 

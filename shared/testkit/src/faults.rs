@@ -111,7 +111,7 @@ impl FaultGuard {
         let faults: Value = async { self.http.get(&self.control).send().await?.json().await }
             .await
             .expect("the local cloud lists its faults");
-        let list = faults.as_array().or_else(|| faults["faults"].as_array());
+        let list = faults["faults"].as_array();
         list.into_iter()
             .flatten()
             .find(|fault| fault["id"] == self.id.as_str())

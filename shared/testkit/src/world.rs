@@ -124,6 +124,27 @@ impl World {
         serde_json::from_str(&body).unwrap_or(Value::Null)
     }
 
+    /// Starts the order's saga once more, as one more event about it would.
+    pub async fn run_saga(&self, order_id: &str) {
+        let event = json!({
+            "specversion": "1.0", "id": unique("event"), "source": "/trackops.orders", "type": "order.created",
+            "subject": order_id, "time": LONG_AGO, "datacontenttype": "application/json", "sequence": 1,
+            "correlationid": "test", "data": {"orderId": order_id},
+        });
+        let delivered =
+            json!({"source": "trackops.orders", "detail-type": "order.created", "detail": event});
+        let queued = json!({"Records": [{
+            "messageId": unique("message"), "receiptHandle": "test", "body": delivered.to_string(),
+            "attributes": {}, "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:eu-central-1:000000000000:test", "awsRegion": self.system.region,
+        }]});
+        let failures = &self.invoke("start-saga", queued).await["batchItemFailures"];
+        assert!(
+            failures.as_array().is_none_or(Vec::is_empty),
+            "the saga was not started: {failures}"
+        );
+    }
+
     /// The customer withdraws an order.
     pub async fn cancel(&self, order_id: &str) -> Order {
         self.customer.cancel(order_id).await.expecting(StatusCode::ACCEPTED).order()

@@ -164,10 +164,19 @@ async fn a_throttled_table_is_tried_again_and_a_lost_answer_changes_nothing() {
     let faults = [
         world.inject(Fault::of_dynamodb("PutItem", &id, throttled).times(2)).await,
         world
-            .inject(Fault::of_dynamodb("UpdateItem", &id, "InternalServerError").after().times(2))
+            .inject(
+                Fault::of_dynamodb("UpdateItem", &id, "InternalServerError")
+                    .with_status(500)
+                    .after()
+                    .times(2),
+            )
             .await,
         world
-            .inject(Fault::of_dynamodb("TransactWriteItems", &id, "InternalServerError").after())
+            .inject(
+                Fault::of_dynamodb("TransactWriteItems", &id, "InternalServerError")
+                    .with_status(500)
+                    .after(),
+            )
             .await,
     ];
     world.customer.order(&basket).await;

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
-use trackops_testkit::{Basket, Fault, World};
+use trackops_testkit::{Basket, World};
 
 #[tokio::test]
 async fn without_a_valid_token_nobody_gets_in() {
