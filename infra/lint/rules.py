@@ -1,0 +1,223 @@
+"""The house rules for infrastructure, on a template that SAM has already transformed.
+
+A rule takes the resources as they are on AWS and yields `(logical id, what is wrong and what to write)`.
+"""
+
+import re
+
+from cfnlint.data import AdditionalSpecs
+from cfnlint.helpers import load_resource
+
+# SAM gives the first to every role and the second to every traced function. The others it adds (for SQS and stream
+# events) reach every queue and every stream of the account.
+MANAGED_POLICIES = ("service-role/AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess")
+
+# Services whose ARNs name the thing without its kind: `bucket/*` is one bucket, `table/*` is every table.
+WITHOUT_KIND = ("s3", "sns", "sqs")
+
+IAM_ACTIONS = load_resource(AdditionalSpecs, "Policies.json")
+
+
+def findings(template):
+    """Every finding of every rule."""
+    resources = on_aws(template["Resources"])
+    for rule in RULES:
+        yield from rule(resources)
+
+
+def on_aws(value):
+    """`value` as it is deployed to AWS: `!If [OnAws, a, b]` is a, `!Ref AWS::NoValue` is absent."""
+    if isinstance(value, list):
+        return [on_aws(item) for item in value if not is_no_value(item)]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"Fn::If": ["OnAws", then, _]}:
+            return on_aws(then)
+    values = {key: on_aws(item) for key, item in value.items()}
+    return {key: item for key, item in values.items() if not is_no_value(item)}
+
+
+def is_no_value(value):
+    return value == {"Ref": "AWS::NoValue"}
+
+
+def functions_have_their_own_log_group(resources):
+    owners = {}
+    for name, function in of_type(resources, "AWS::Lambda::Function"):
+        group = log_group_of(name, function, resources)
+        if group is None:
+            yield (
+                name,
+                "has no log group: add an AWS::Logs::LogGroup named /aws/lambda/<its FunctionName>",
+            )
+        elif group in owners:
+            yield name, f"shares the log group {group} with {owners[group]}: give it its own"
+        owners.setdefault(group, name)
+    for name, group in of_type(resources, "AWS::Logs::LogGroup"):
+        if "RetentionInDays" not in group:
+            yield name, "keeps its logs for ever: set RetentionInDays"
+
+
+def log_group_of(name, function, resources):
+    """The logical id of the log group that the function called `name` writes to."""
+    match function.get("LoggingConfig"):
+        case {"LogGroup": {"Ref": group}}:
+            return group
+    names = {f"/aws/lambda/{text(function.get('FunctionName'))}", f"/aws/lambda/${{{name}}}"}
+    groups = of_type(resources, "AWS::Logs::LogGroup")
+    return next(
+        (group for group, values in groups if text(values.get("LogGroupName")) in names), None
+    )
+
+
+def policies_name_what_they_allow(resources):
+    for name, statement in statements(resources):
+        if statement.get("Effect") != "Allow":
+            continue
+        if "NotAction" in statement or "NotResource" in statement:
+            yield name, "allows all but something: name what it allows with Action and Resource"
+        actions = many(statement.get("Action"))
+        for action in actions:
+            if "*" in action or "?" in action:
+                yield name, f"allows {action}: name each action"
+        if many(statement.get("Principal", {})) == ["*"] or "*" in many(
+            statement.get("Principal", {}).get("AWS")
+        ):
+            yield name, "trusts everyone: name the principal"
+        for resource in map(text, many(statement.get("Resource"))):
+            if is_wide(resource) and not (
+                resource == "*" and all(map(has_no_resource_level, actions))
+            ):
+                yield name, f"allows {', '.join(actions)} on {resource}: name the resource"
+    for name, role in of_type(resources, "AWS::IAM::Role"):
+        for arn in map(text, role.get("ManagedPolicyArns", [])):
+            if arn.partition(":policy/")[2] not in MANAGED_POLICIES:
+                yield (
+                    name,
+                    (
+                        f"has the managed policy {arn}: write the statements out"
+                        " (SAM adds it for SQS and stream events; an AWS::Lambda::EventSourceMapping does not)"
+                    ),
+                )
+
+
+def statements(resources):
+    """`(logical id, statement)` for every policy, of an identity or of a resource."""
+    for name, values in of_type(resources, "AWS::IAM::Role"):
+        yield from ((name, each) for each in many(values["AssumeRolePolicyDocument"]["Statement"]))
+        for policy in values.get("Policies", []):
+            yield from ((name, each) for each in many(policy["PolicyDocument"]["Statement"]))
+    for kind in (
+        "IAM::Policy",
+        "IAM::ManagedPolicy",
+        "SQS::QueuePolicy",
+        "SNS::TopicPolicy",
+        "S3::BucketPolicy",
+    ):
+        for name, values in of_type(resources, f"AWS::{kind}"):
+            yield from ((name, each) for each in many(values["PolicyDocument"]["Statement"]))
+
+
+def is_wide(resource):
+    """Whether an ARN covers more than one named thing and what is inside it (its indexes, objects, executions)."""
+    named = re.sub(r"[/:]\*$", "", resource)
+    if "*" in named or "?" in named:
+        return True
+    if named == resource or named.startswith("${"):
+        return False
+    service, thing = named.split(":", 5)[2::3]
+    return service not in WITHOUT_KIND and not re.search("[/:]", thing)
+
+
+def has_no_resource_level(action):
+    """Whether IAM can only allow `action` on `*`, after the table of the Service Authorization Reference in cfn-lint."""
+    service, _, verb = action.lower().partition(":")
+    known = IAM_ACTIONS.get(service, {}).get("Actions", {}).get(verb)
+    return known is not None and not known.get("Resources")
+
+
+def queues_are_encrypted_and_have_a_dead_letter_queue(resources):
+    consumed = {
+        consumed_by(mapping) for _, mapping in of_type(resources, "AWS::Lambda::EventSourceMapping")
+    }
+    for name, queue in of_type(resources, "AWS::SQS::Queue"):
+        if queue.get("SqsManagedSseEnabled") is not True and "KmsMasterKeyId" not in queue:
+            yield name, "is not encrypted: set SqsManagedSseEnabled: true"
+        if name in consumed and "deadLetterTargetArn" not in queue.get("RedrivePolicy", {}):
+            yield name, "is consumed and has no dead-letter queue: set RedrivePolicy"
+
+
+def consumed_by(mapping):
+    """The logical id of the queue or table an event source mapping reads."""
+    match mapping.get("EventSourceArn"):
+        case {"Fn::GetAtt": [name, _]}:
+            return name
+
+
+def consumers_report_each_failed_record(resources):
+    for name, mapping in of_type(resources, "AWS::Lambda::EventSourceMapping"):
+        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+            yield name, "fails whole batches: set FunctionResponseTypes: [ReportBatchItemFailures]"
+
+
+def tables_survive_a_mistake(resources):
+    for name, table in of_type(resources, "AWS::DynamoDB::Table"):
+        if table.get("SSESpecification", {}).get("SSEEnabled") is not True:
+            yield name, "is not encrypted with a KMS key: set SSESpecification: {SSEEnabled: true}"
+        if (
+            table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled")
+            is not True
+        ):
+            yield (
+                name,
+                "cannot be restored: set PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}",
+            )
+        if table.get("DeletionProtectionEnabled") is not True:
+            yield name, "can be deleted: set DeletionProtectionEnabled: true"
+        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+            if resources[name].get(policy) != "Retain":
+                yield name, f"goes with its stack: set {policy}: Retain"
+
+
+def of_type(resources, kind):
+    """`(logical id, properties)` of the resources of one type."""
+    return [
+        (name, each.get("Properties", {}))
+        for name, each in resources.items()
+        if each["Type"] == kind
+    ]
+
+
+def many(value):
+    """`value` as a list, as IAM reads it."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def text(value):
+    """A string as it stands in the template, its intrinsics written as `${...}` and its pseudo parameters as words."""
+    match value:
+        case str():
+            return value
+        case {"Ref": name}:
+            name = f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            name = f"${{{name}.{attribute}}}"
+        case {"Fn::Sub": [name, _]} | {"Fn::Sub": name}:
+            pass
+        case {"Fn::Join": [separator, parts]}:
+            name = separator.join(map(text, parts))
+        case _:
+            name = str(value)
+    return re.sub(r"\$\{AWS::(\w+)\}", r"\1", name)
+
+
+RULES = (
+    functions_have_their_own_log_group,
+    policies_name_what_they_allow,
+    queues_are_encrypted_and_have_a_dead_letter_queue,
+    consumers_report_each_failed_record,
+    tables_survive_a_mistake,
+)

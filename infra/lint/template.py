@@ -1,0 +1,99 @@
+"""Lints template.yaml as CloudFormation will see it: the SAM transform first, then cfn-lint and our rules on its output.
+
+Linting the SAM template itself misses what is wrong inside its functions, their roles and their events.
+Usage: python infra/lint/template.py [TEMPLATE]
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+
+from cfnlint.api import lint_file
+from cfnlint.decode import decode
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.public.translator import ManagedPolicyLoader
+from samtranslator.translator.transform import transform
+
+import rules
+
+# SAM warns at the end of a transform that nobody collected its metrics.
+logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
+
+ROOT = Path(__file__).resolve().parents[2]
+TRANSFORMED = ROOT / "target/lint/template.json"
+
+
+def main(path=ROOT / "template.yaml"):
+    found = lint(Path(path))
+    for finding in found:
+        print(finding, file=sys.stderr)
+    if found:
+        sys.exit(f"{path}: {len(found)} findings")
+    print(f"{path}: fine, and so is its transformed form {os.path.relpath(TRANSFORMED)}")
+
+
+def lint(path):
+    """The findings, one line each."""
+    decoded, errors = decode(str(path))
+    if errors:
+        return [f"{path}:{error.linenumber}: {error.message}" for error in errors]
+    source = json.loads(json.dumps(decoded))
+    found = [f"{path}: {name} {text}" for name, text in source_findings(source, path.parent)]
+    try:
+        # The translator asks IAM for managed policies by name; ours are statements.
+        transformed = transform(packaged(source), {}, ManagedPolicyLoader(None))
+    except InvalidDocumentException as error:
+        return found + [f"{path}: {cause.message}" for cause in error.causes]
+    TRANSFORMED.parent.mkdir(parents=True, exist_ok=True)
+    TRANSFORMED.write_text(json.dumps(transformed, indent=2))
+    found += [
+        f"{TRANSFORMED}:{match.linenumber}: {match.rule.id} {match.message}"
+        for match in lint_file(TRANSFORMED)
+    ]
+    return found + [f"{path}: {name} {text}" for name, text in rules.findings(transformed)]
+
+
+def source_findings(source, folder):
+    """What only the SAM form still shows."""
+    for name, resource in source["Resources"].items():
+        values = resource.get("Properties", {})
+        if resource["Type"] == "AWS::Serverless::Function" and not values.keys() & {
+            "Policies",
+            "Role",
+        }:
+            yield (
+                name,
+                "says nothing of its rights: add Policies with the statements it needs ([] if none)",
+            )
+        if resource["Type"] == "AWS::Serverless::StateMachine" and isinstance(
+            values.get("DefinitionUri"), str
+        ):
+            asked = set(re.findall(r"\$\{(\w+)\}", (folder / values["DefinitionUri"]).read_text()))
+            given = set(values.get("DefinitionSubstitutions", {}))
+            if asked != given:
+                yield (
+                    name,
+                    f"and its definition disagree on the substitutions {sorted(asked ^ given)}",
+                )
+
+
+def packaged(source):
+    """The template after `sam package`: what points to a local file points to S3."""
+    uris = {
+        "AWS::Serverless::Function": ("CodeUri", "s3://packaged/function.zip"),
+        "AWS::Serverless::StateMachine": ("DefinitionUri", "s3://packaged/definition.json"),
+    }
+    for resource in source["Resources"].values():
+        if resource["Type"] in uris:
+            key, uri = uris[resource["Type"]]
+            resource.setdefault("Properties", {})[key] = uri
+    return source
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,254 @@
+"""What the lints let through, and what each rule refuses. Run: python infra/lint/test_lint.py"""
+
+import copy
+import json
+import tempfile
+import unittest
+from pathlib import Path
+
+import asl
+import template
+
+GOOD = """
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Deployment: {Type: String, Default: aws, AllowedValues: [aws, local]}
+Conditions:
+  OnAws: !Equals [!Ref Deployment, aws]
+Globals:
+  Function: {CodeUri: ./, Handler: bootstrap, Runtime: provided.al2023, Timeout: 10}
+Resources:
+  Table:
+    Type: AWS::DynamoDB::Table
+    DeletionPolicy: Retain
+    UpdateReplacePolicy: Retain
+    Properties:
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+      SSESpecification: {SSEEnabled: true}
+      PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}
+      DeletionProtectionEnabled: !If [OnAws, true, false]
+  Dead:
+    Type: AWS::SQS::Queue
+    Properties: {SqsManagedSseEnabled: true}
+  Queue:
+    Type: AWS::SQS::Queue
+    Properties:
+      SqsManagedSseEnabled: true
+      VisibilityTimeout: 60
+      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 5}
+  Consumer:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: !Sub ${AWS::StackName}-consumer
+      Policies:
+        - Statement:
+            - Effect: Allow
+              Action: [sqs:ReceiveMessage, sqs:DeleteMessage, sqs:GetQueueAttributes]
+              Resource: !GetAtt Queue.Arn
+            - Effect: Allow
+              Action: dynamodb:Query
+              Resource: !Sub ${Table.Arn}/index/*
+            - Effect: Allow
+              Action: [xray:PutTraceSegments, xray:PutTelemetryRecords]
+              Resource: "*"
+  ConsumerLogs:
+    Type: AWS::Logs::LogGroup
+    Properties: {LogGroupName: !Sub "/aws/lambda/${AWS::StackName}-consumer", RetentionInDays: 30}
+  ConsumerQueue:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties:
+      FunctionName: !Ref Consumer
+      EventSourceArn: !GetAtt Queue.Arn
+      FunctionResponseTypes: [ReportBatchItemFailures]
+"""
+
+MACHINE = {
+    "StartAt": "Reserve",
+    "TimeoutSeconds": 240,
+    "States": {
+        "Reserve": {
+            "Type": "Task",
+            "Resource": "${Reserve}",
+            "TimeoutSeconds": 20,
+            "Retry": [
+                {
+                    "ErrorEquals": ["Busy"],
+                    "MaxAttempts": 3,
+                    "MaxDelaySeconds": 5,
+                    "JitterStrategy": "FULL",
+                }
+            ],
+            "Next": "Done",
+        },
+        "Done": {"Type": "Succeed"},
+    },
+}
+
+
+class Template(unittest.TestCase):
+    def findings(self, text, definition="{}"):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "saga.asl.json").write_text(definition)
+            path = Path(folder) / "template.yaml"
+            path.write_text(text)
+            return template.lint(path)
+
+    def refused(self, old, new, because):
+        """Putting `new` in the place of `old` in the good template is refused, and for nothing else."""
+        self.assertEqual(GOOD.count(old), 1, f"the good template has {old!r} once")
+        found = self.findings(GOOD.replace(old, new))
+        self.assertTrue(found, f"{new!r} is let through")
+        for finding in found:
+            self.assertIn(because, finding)
+
+    def test_a_good_template_has_no_findings(self):
+        self.assertEqual(self.findings(GOOD), [])
+
+    def test_yaml_that_says_a_thing_twice_is_refused(self):
+        self.refused("  Dead:\n", "  Queue: {Type: AWS::SQS::Queue}\n  Dead:\n", "Duplicate")
+
+    def test_what_sam_cannot_transform_is_refused(self):
+        self.refused("Runtime: provided.al2023", "Rantime: provided.al2023", "Rantime")
+
+    def test_a_mistake_inside_a_sam_resource_is_refused(self):
+        self.refused("Runtime: provided.al2023", "Runtime: provided.al1999", "provided.al1999")
+
+    def test_an_unknown_iam_action_is_refused(self):
+        self.refused("dynamodb:Query", "dynamodb:Quarry", "W3037")
+
+    def test_a_function_without_a_log_group_is_refused(self):
+        self.refused(
+            "/aws/lambda/${AWS::StackName}-consumer",
+            "/aws/lambda/${AWS::StackName}-other",
+            "has no log group",
+        )
+
+    def test_logs_kept_for_ever_are_refused(self):
+        self.refused(", RetentionInDays: 30", "", "RetentionInDays")
+
+    def test_a_function_without_policies_is_refused(self):
+        lines = GOOD.splitlines()
+        start, end = lines.index("      Policies:"), lines.index("  ConsumerLogs:")
+        self.refused("\n".join(lines[start:end]), "", "says nothing of its rights")
+
+    def test_a_wildcard_action_is_refused(self):
+        self.refused("dynamodb:Query", "dynamodb:*", "name each action")
+
+    def test_a_wildcard_resource_is_refused(self):
+        for wide in (
+            '"*"',
+            "!Sub arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/*",
+        ):
+            self.refused("!Sub ${Table.Arn}/index/*", wide, "name the resource")
+
+    def test_a_resource_that_starts_like_others_is_refused(self):
+        wide = "!Sub arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${AWS::StackName}-*"
+        self.refused("!Sub ${Table.Arn}/index/*", wide, "name the resource")
+
+    def test_allowing_all_but_something_is_refused(self):
+        self.refused("Action: dynamodb:Query", "NotAction: dynamodb:Query", "all but something")
+
+    def test_the_managed_policy_sam_adds_for_a_queue_is_refused(self):
+        events = "Events: {Again: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn, FunctionResponseTypes: [ReportBatchItemFailures]}}}"
+        self.refused(
+            "      Policies:\n",
+            f"      {events}\n      Policies:\n",
+            "AWSLambdaSQSQueueExecutionRole",
+        )
+
+    def test_a_plain_text_queue_is_refused(self):
+        self.refused(
+            "Properties: {SqsManagedSseEnabled: true}",
+            "Properties: {SqsManagedSseEnabled: false}",
+            "not encrypted",
+        )
+
+    def test_a_consumed_queue_without_a_dead_letter_queue_is_refused(self):
+        self.refused(
+            "      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 5}\n",
+            "",
+            "no dead-letter queue",
+        )
+
+    def test_a_consumer_that_fails_whole_batches_is_refused(self):
+        self.refused(
+            "      FunctionResponseTypes: [ReportBatchItemFailures]\n", "", "fails whole batches"
+        )
+
+    def test_a_table_that_a_mistake_could_take_is_refused(self):
+        self.refused("SSEEnabled: true}", "SSEEnabled: false}", "not encrypted")
+        self.refused(
+            "PointInTimeRecoveryEnabled: true",
+            "PointInTimeRecoveryEnabled: false",
+            "cannot be restored",
+        )
+        self.refused("[OnAws, true, false]", "[OnAws, false, true]", "can be deleted")
+        self.refused(
+            "UpdateReplacePolicy: Retain",
+            "UpdateReplacePolicy: Delete",
+            "UpdateReplacePolicy: Retain",
+        )
+
+    def test_substitutions_that_miss_the_definition_are_refused(self):
+        machine = """  Machine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      DefinitionUri: saga.asl.json
+      DefinitionSubstitutions: {Reserve: !GetAtt Consumer.Arn}
+      Policies: [Statement: [{Effect: Allow, Action: lambda:InvokeFunction, Resource: !GetAtt Consumer.Arn}]]
+"""
+        self.assertEqual(self.findings(GOOD + machine, '{"Resource": "${Reserve}"}'), [])
+        found = self.findings(GOOD + machine, '{"Resource": "${Reverse}"}')
+        self.assertEqual(len(found), 1)
+        self.assertIn("disagree on the substitutions ['Reserve', 'Reverse']", found[0])
+
+
+class StateMachine(unittest.TestCase):
+    def refused(self, change, because):
+        machine = copy.deepcopy(MACHINE)
+        change(machine, machine["States"]["Reserve"])
+        found = asl.lint(json.dumps(machine))
+        self.assertTrue(any(because in finding for finding in found), found)
+
+    def test_a_good_definition_has_no_findings(self):
+        self.assertEqual(asl.lint(json.dumps(MACHINE)), [])
+
+    def test_text_that_is_not_json_is_refused(self):
+        self.assertIn("is not JSON", asl.lint("{")[0])
+
+    def test_a_transition_to_nowhere_is_refused_by_both_linters(self):
+        for linter in ("asl-validator", "statelint"):
+            self.refused(lambda _, reserve: reserve.update(Next="Nowhere"), linter)
+
+    def test_what_only_standard_can_do_is_refused(self):
+        for resource in (
+            "arn:aws:states:::lambda:invoke.waitForTaskToken",
+            "arn:aws:states:::states:startExecution.sync:2",
+            "arn:aws:states:us-east-1:123456789012:activity:reserve",
+        ):
+            self.refused(lambda _, reserve: reserve.update(Resource=resource), "in STANDARD only")
+
+    def test_what_only_standard_can_do_is_refused_inside_a_branch_too(self):
+        def nest(machine, reserve):
+            reserve.update(Resource="arn:aws:states:::lambda:invoke.waitForTaskToken")
+            inner = {"StartAt": "Reserve", "States": machine["States"]}
+            machine["States"] = {"Both": {"Type": "Parallel", "Branches": [inner], "End": True}}
+            machine["StartAt"] = "Both"
+
+        self.refused(nest, "in STANDARD only")
+
+    def test_a_task_without_a_timeout_is_refused(self):
+        self.refused(
+            lambda _, reserve: reserve.pop("TimeoutSeconds"), "Reserve: set TimeoutSeconds"
+        )
+
+    def test_a_machine_that_outlives_express_is_refused(self):
+        self.refused(
+            lambda machine, _: machine.update(TimeoutSeconds=301), "TimeoutSeconds of the machine"
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
