@@ -1,0 +1,38 @@
+//! The local token issuer: its public keys, at the addresses of OpenID Connect Discovery 1.0.
+
+use std::net::TcpListener;
+
+use anyhow::Result;
+use hyper::StatusCode;
+use serde_json::json;
+
+use crate::proxy::{answer, problem, serve};
+use crate::token::Signer;
+
+/// Serves the documents until the process ends.
+pub fn publish(listener: TcpListener, issuer: &str, signer: &Signer) -> Result<()> {
+    let discovery = json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "response_types_supported": ["token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    })
+    .to_string();
+    let keys = serde_json::to_string(&signer.jwks())?;
+    serve(listener, move |request| {
+        let document = match request.uri().path() {
+            "/.well-known/openid-configuration" => Some(discovery.clone()),
+            "/.well-known/jwks.json" => Some(keys.clone()),
+            _ => None,
+        };
+        async move {
+            match document {
+                Some(document) => answer(StatusCode::OK, "application/json", document),
+                None => {
+                    problem(StatusCode::NOT_FOUND, "tokens come from `cargo local token --help`")
+                }
+            }
+        }
+    })
+}

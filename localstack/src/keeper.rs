@@ -1,0 +1,157 @@
+//! The process that keeps an instance running: it owns the local cloud and serves the APIs and the issuer.
+//!
+//! `up` starts it in the background in every mode, so that there is one way for an instance to run and to end.
+//! Whatever way it ends itself, the cloud notices and ends too.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+use std::os::unix::process::CommandExt;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cloud::Cloud;
+use crate::instance::{Endpoints, Instance, REGION, Running, STACK};
+use crate::ports::{self, Ports};
+use crate::proxy::{self, Apis};
+use crate::token::Signer;
+use crate::{issuer, progress::Step};
+
+const STARTS_WITHIN: Duration = Duration::from_secs(90);
+
+/// The hidden command that `up` starts.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Keep {
+    #[arg(long)]
+    pub python: PathBuf,
+    #[arg(long)]
+    pub faults: bool,
+    #[command(flatten)]
+    pub ports: Ports,
+}
+
+/// Starts a keeper in the background and waits until it serves.
+///
+/// # Errors
+/// With what the keeper said when it gave up.
+pub async fn start(instance: &Instance, program: &Path, keep: &Keep) -> Result<Running> {
+    let step = Step::start("Starting the local cloud");
+    let said = instance.path("keeper.log");
+    let log = File::create(&said)?;
+    let mut command = Command::new(program);
+    command.args(["keep", "--instance", instance.name(), "--python"]).arg(&keep.python);
+    command.args(keep.faults.then_some("--faults"));
+    for (flag, port) in keep.ports.flags(instance.name()) {
+        command.args([flag, &port.to_string()]);
+    }
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // Out of reach of the terminal's Ctrl-C, which `up` handles.
+    let mut keeper =
+        command.process_group(0).spawn().context("cannot start the background process")?;
+    let deadline = Instant::now() + STARTS_WITHIN;
+    loop {
+        if let Some(running) = instance.running()?.filter(|running| running.pid == keeper.id()) {
+            step.done(&format!("{} is ready", running.endpoints.endpoint));
+            return Ok(running);
+        }
+        if keeper.try_wait()?.is_some() {
+            let said = fs::read_to_string(&said).unwrap_or_default();
+            bail!("{}", said.trim().trim_start_matches("error: "));
+        }
+        if Instant::now() > deadline {
+            let _ = keeper.kill();
+            bail!(
+                "the local cloud did not start within {} s: see {}",
+                STARTS_WITHIN.as_secs(),
+                said.display()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// Runs until a signal, the end of the cloud, or the end of everyone who holds the instance.
+pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
+    let Some(_alive) = instance.try_keep()? else {
+        bail!("instance {} is running already", instance.name());
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let _hangup = signal(SignalKind::hangup())?; // handled, so that closing the terminal does not end it
+
+    // All at once, so that no two of them get the same free port.
+    let mut listeners = Vec::new();
+    for (flag, port) in options.ports.flags(instance.name()) {
+        listeners.push(ports::bind(port, flag)?);
+    }
+    let [cloud, orders, inventory, relay, payments, issuer] =
+        <[TcpListener; 6]>::try_from(listeners).expect("one listener per flag");
+    let endpoints = Endpoints {
+        endpoint: url(&cloud)?,
+        orders: url(&orders)?,
+        inventory: url(&inventory)?,
+        relay: url(&relay)?,
+        payments: url(&payments)?,
+        region: REGION.to_owned(),
+        stack: STACK.to_owned(),
+        issuer: url(&issuer)?,
+    };
+    let cloud_port = cloud.local_addr()?.port();
+    drop(cloud); // it was only held so that nobody else gets the port
+
+    // Addresses of an earlier cloud.
+    let _ = fs::remove_file(instance.path(Apis::FILE));
+    proxy::forward(orders, instance.clone(), |apis| apis.orders)?;
+    proxy::forward(inventory, instance.clone(), |apis| apis.inventory)?;
+    proxy::forward(relay, instance.clone(), |apis| apis.relay)?;
+    proxy::forward(payments, instance.clone(), |apis| apis.payments)?;
+    issuer::publish(issuer, &endpoints.issuer, &Signer::of(instance)?)?;
+
+    let starting = Cloud::start(instance, &options.python, cloud_port, options.faults);
+    let mut cloud = tokio::select! {
+        cloud = starting => cloud?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let running = Running {
+        pid: std::process::id(),
+        cloud_pid: cloud.pid,
+        faults: options.faults,
+        endpoints,
+    };
+    instance.write("running.json", &running)?;
+
+    let ended = tokio::select! {
+        status = cloud.ended() => Err(anyhow!("the local cloud ended by itself ({status}): see {}", instance.path("cloud.log").display())),
+        turn = abandoned(instance) => turn.map(Some),
+        _ = terminate.recv() => Ok(None),
+        _ = interrupt.recv() => Ok(None),
+    };
+    cloud.stop().await;
+    for file in ["running.json", "holders.json", Apis::FILE] {
+        let _ = fs::remove_file(instance.path(file));
+    }
+    ended.map(drop)
+}
+
+/// Waits until nobody holds the instance. The turn that it returns keeps a new `up` out until this one has ended.
+async fn abandoned(instance: &Instance) -> Result<File> {
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if instance.holders()?.any_left() {
+            continue;
+        }
+        if let Some(turn) = instance.try_turn()?
+            && !instance.holders()?.any_left()
+        {
+            return Ok(turn);
+        }
+    }
+}
+
+fn url(listener: &TcpListener) -> Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
+}

@@ -1,0 +1,23 @@
+//! `cargo local`: TrackOps on a local cloud, from the same `template.yaml` that AWS gets.
+//!
+//! The command line is the interface for tests too (`up --detach --json --while-pid <pid>`); [`token`] signs
+//! for them without a process per token.
+
+pub mod clients;
+pub mod cloud;
+pub mod demo;
+pub mod functions;
+pub mod instance;
+pub mod issuer;
+pub mod keeper;
+pub mod logs;
+pub mod ports;
+pub mod progress;
+pub mod proxy;
+pub mod python;
+pub mod seed;
+pub mod stack;
+pub mod status;
+pub mod template;
+pub mod token;
+pub mod up;

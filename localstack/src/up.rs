@@ -1,0 +1,176 @@
+//! `cargo local up`: from a clone to a running system, or from a running one to what the sources say now.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clients::Aws;
+use crate::demo::{Show, demo};
+use crate::instance::{Endpoints, Holders, Instance, workspace};
+use crate::keeper::{self, Keep};
+use crate::ports::Ports;
+use crate::progress::Step;
+use crate::proxy::Apis;
+use crate::seed::seed;
+use crate::template::Template;
+use crate::token::{AUDIENCE, Signer};
+use crate::{functions, python, stack, status};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Up {
+    /// Return when it is up; `cargo local down` stops it
+    #[arg(long)]
+    pub detach: bool,
+    /// Print one JSON object: endpoint, orders, inventory, relay, payments, region, stack, issuer
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub ports: Ports,
+    /// Give a parameter of template.yaml another value than its default; may be repeated
+    #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub parameters: Vec<(String, String)>,
+    /// Build the functions as for AWS: slower to build, faster to run
+    #[arg(long)]
+    pub release: bool,
+    /// Do not place a demo order at the end
+    #[arg(long)]
+    pub no_demo: bool,
+    /// Let tests inject faults, at /_trackops/faults of the local cloud
+    #[arg(long)]
+    pub faults: bool,
+    /// Return when it is up, and stop it when process PID has ended; when all have, if given several times
+    #[arg(long, value_name = "PID")]
+    pub while_pid: Vec<u32>,
+}
+
+/// Brings the instance up and, unless detached, stays until it is stopped.
+///
+/// # Errors
+/// When a step fails or is interrupted. Nothing that this call started is left running then.
+pub async fn up(instance: &Instance, options: &Up) -> Result<()> {
+    // Asked before the build, which may replace the file.
+    let program = std::env::current_exe().context("cannot find this program's file")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut interrupted = std::pin::pin!(async move {
+        tokio::select! { _ = terminate.recv() => (), _ = interrupt.recv() => () }
+    });
+
+    let turn = tokio::select! {
+        turn = instance.take_turn() => turn?,
+        () = &mut interrupted => bail!("interrupted"),
+    };
+    let ran_before = instance.running()?.is_some();
+    let me = std::process::id();
+    let mut holders = if ran_before { instance.holders()? } else { Holders::default() };
+    holders.pids.push(me);
+    instance.write_holders(&holders)?;
+
+    let brought_up = tokio::select! {
+        done = bring_up(instance, options, program) => done,
+        () = &mut interrupted => Err(anyhow!("interrupted")),
+    };
+    let stays =
+        brought_up.is_ok() && !ran_before && !options.detach && options.while_pid.is_empty();
+    if !stays {
+        holders.pids.retain(|&pid| pid != me);
+        holders.pids.extend(&options.while_pid);
+        holders.until_down |= brought_up.is_ok() && !ran_before && options.while_pid.is_empty();
+        instance.write_holders(&holders)?;
+    }
+    if brought_up.is_err() && !ran_before {
+        instance.stop().await?;
+    }
+    let endpoints = brought_up?;
+    drop(turn);
+
+    if options.json {
+        println!("{}", serde_json::to_string(&endpoints)?);
+    }
+    eprintln!("TrackOps is up:\n{}", status::addresses(&endpoints));
+    if !stays {
+        eprintln!(
+            "Next: `cargo local demo`, `cargo local logs --follow`; `cargo local down` stops it."
+        );
+        return Ok(());
+    }
+    eprintln!(
+        "Next, in another terminal: `cargo local demo`, `cargo local logs --follow`. Ctrl-C here stops it."
+    );
+    let step = tokio::select! {
+        () = interrupted => Step::start("\nStopping"),
+        () = stopped(instance) => Step::start("\nIt was stopped"),
+    };
+    instance.stop().await?;
+    step.done("nothing is left running");
+    Ok(())
+}
+
+async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result<Endpoints> {
+    let template = Template::load(&workspace().join("template.yaml"))?;
+    // Before the long steps: a misspelt name fails here.
+    stack::parameters(&template, &[], &options.parameters)?;
+
+    let python = python::environment().await?;
+    let binaries = template.binaries();
+    let step = Step::start(&format!("Building {} functions", binaries.len()));
+    let built = functions::build(&binaries, options.release).await?;
+    let release = options.release;
+    let packages = tokio::task::spawn_blocking(move || functions::pack(&built, release)).await??;
+    let megabytes =
+        packages.values().map(|package| package.content.len()).sum::<usize>() / 1_000_000;
+    step.done(&format!("built and packed, {megabytes} MB"));
+
+    let endpoints = cloud(instance, options, &program, python).await?;
+    let aws = Aws::at(&endpoints.endpoint);
+    let own = [
+        ("Deployment", "local".to_owned()),
+        ("JwtIssuer", endpoints.issuer.clone()),
+        ("JwtAudience", AUDIENCE.to_owned()),
+        ("JwtKeys", serde_json::to_string(&Signer::of(instance)?.jwks())?),
+        ("SimulatorWebhookUrl", format!("{}/api/payments/webhook", endpoints.payments)),
+    ];
+    let parameters = stack::parameters(&template, &own, &options.parameters)?;
+    let outputs = stack::deploy(&aws, template, packages, &parameters).await?;
+    instance.write(Apis::FILE, &stack::apis(&outputs, &endpoints.endpoint)?)?;
+
+    seed(instance).await?;
+    if !options.no_demo {
+        demo(instance, Show::First).await?;
+    }
+    Ok(endpoints)
+}
+
+/// The running cloud of the instance, started if need be.
+async fn cloud(
+    instance: &Instance,
+    options: &Up,
+    program: &Path,
+    python: PathBuf,
+) -> Result<Endpoints> {
+    if let Some(running) = instance.running()? {
+        if options.ports != Ports::default() && options.ports.port != Some(0)
+            || options.faults && !running.faults
+        {
+            bail!(
+                "it runs already, with other options: `cargo local down` first, then start it with these"
+            );
+        }
+        return Ok(running.endpoints);
+    }
+    let keep = Keep { python, faults: options.faults, ports: options.ports.clone() };
+    Ok(keeper::start(instance, program, &keep).await?.endpoints)
+}
+
+/// Waits until the instance does not run any more.
+async fn stopped(instance: &Instance) {
+    while instance.running().is_ok_and(|running| running.is_some()) {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String)> {
+    let (key, value) = text.split_once('=').context("write it as Key=Value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
