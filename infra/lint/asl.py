@@ -1,4 +1,4 @@
-"""Lints the state machine: asl-validator, statelint, and that it may run as EXPRESS as well as STANDARD.
+"""Lints the state machine: asl-validator, statelint, and that it is fit for EXPRESS and STANDARD.
 
 Usage: python infra/lint/asl.py [DEFINITION]
 asl-validator comes from npm: `bash .ci/run tools` puts it under target/ci/npm.
@@ -58,7 +58,7 @@ def refusal(linter, command):
 def both_types(machine):
     """Why the machine could not run as EXPRESS, or would hang as STANDARD."""
     if not 0 < machine.get("TimeoutSeconds", 0) <= EXPRESS_SECONDS:
-        yield f"set TimeoutSeconds of the machine, {EXPRESS_SECONDS} at most: an EXPRESS execution ends there"
+        yield f"set TimeoutSeconds of the machine, at most the {EXPRESS_SECONDS} of EXPRESS"
     for name, state in states(machine):
         if state["Type"] == "Task":
             resource = state.get("Resource", "")

@@ -1,6 +1,6 @@
 """The house rules for infrastructure, on a template that SAM has already transformed.
 
-A rule takes the resources as they are on AWS and yields `(logical id, what is wrong and what to write)`.
+A rule takes the resources as on AWS and yields `(logical id, what is wrong: what to write)`.
 """
 
 import re
@@ -8,11 +8,11 @@ import re
 from cfnlint.data import AdditionalSpecs
 from cfnlint.helpers import load_resource
 
-# SAM gives the first to every role and the second to every traced function. The others it adds (for SQS and stream
-# events) reach every queue and every stream of the account.
+# SAM gives the first to every role and the second to every traced function. Those that it adds for
+# SQS and stream events reach every queue and every stream of the account.
 MANAGED_POLICIES = ("service-role/AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess")
 
-# Services whose ARNs name the thing without its kind: `bucket/*` is one bucket, `table/*` is every table.
+# Services whose ARNs name no kind: `bucket/*` is within one bucket, `table/*` is every table.
 WITHOUT_KIND = ("s3", "sns", "sqs")
 
 IAM_ACTIONS = load_resource(AdditionalSpecs, "Policies.json")
@@ -77,29 +77,27 @@ def policies_name_what_they_allow(resources):
             continue
         if "NotAction" in statement or "NotResource" in statement:
             yield name, "allows all but something: name what it allows with Action and Resource"
+        if statement.get("Principal") in ("*", {"AWS": "*"}):
+            yield name, "trusts everyone: name the principal"
         actions = many(statement.get("Action"))
         for action in actions:
             if "*" in action or "?" in action:
                 yield name, f"allows {action}: name each action"
-        if many(statement.get("Principal", {})) == ["*"] or "*" in many(
-            statement.get("Principal", {}).get("AWS")
-        ):
-            yield name, "trusts everyone: name the principal"
         for resource in map(text, many(statement.get("Resource"))):
-            if is_wide(resource) and not (
-                resource == "*" and all(map(has_no_resource_level, actions))
-            ):
+            if resource == "*" and all(map(has_no_resource_level, actions)):
+                continue
+            if is_wide(resource):
                 yield name, f"allows {', '.join(actions)} on {resource}: name the resource"
+
+
+def roles_have_no_policies_of_aws(resources):
+    advice = (
+        "write its statements out, and EventSourceMapping resources instead of Events for queues"
+    )
     for name, role in of_type(resources, "AWS::IAM::Role"):
         for arn in map(text, role.get("ManagedPolicyArns", [])):
             if arn.partition(":policy/")[2] not in MANAGED_POLICIES:
-                yield (
-                    name,
-                    (
-                        f"has the managed policy {arn}: write the statements out"
-                        " (SAM adds it for SQS and stream events; an AWS::Lambda::EventSourceMapping does not)"
-                    ),
-                )
+                yield name, f"has the managed policy {arn}: {advice}"
 
 
 def statements(resources):
@@ -120,7 +118,7 @@ def statements(resources):
 
 
 def is_wide(resource):
-    """Whether an ARN covers more than one named thing and what is inside it (its indexes, objects, executions)."""
+    """Whether an ARN covers more than one named thing and what is inside it (indexes, objects)."""
     named = re.sub(r"[/:]\*$", "", resource)
     if "*" in named or "?" in named:
         return True
@@ -131,7 +129,7 @@ def is_wide(resource):
 
 
 def has_no_resource_level(action):
-    """Whether IAM can only allow `action` on `*`, after the table of the Service Authorization Reference in cfn-lint."""
+    """Whether IAM can allow `action` on `*` only (by cfn-lint's copy of AWS's table)."""
     service, _, verb = action.lower().partition(":")
     known = IAM_ACTIONS.get(service, {}).get("Actions", {}).get(verb)
     return known is not None and not known.get("Resources")
@@ -171,7 +169,7 @@ def tables_survive_a_mistake(resources):
         ):
             yield (
                 name,
-                "cannot be restored: set PointInTimeRecoverySpecification: {PointInTimeRecoveryEnabled: true}",
+                "cannot be restored: set PointInTimeRecoveryEnabled: true",
             )
         if table.get("DeletionProtectionEnabled") is not True:
             yield name, "can be deleted: set DeletionProtectionEnabled: true"
@@ -197,7 +195,7 @@ def many(value):
 
 
 def text(value):
-    """A string as it stands in the template, its intrinsics written as `${...}` and its pseudo parameters as words."""
+    """A string as the template has it: intrinsics as `${...}`, pseudo parameters as words."""
     match value:
         case str():
             return value
@@ -217,6 +215,7 @@ def text(value):
 RULES = (
     functions_have_their_own_log_group,
     policies_name_what_they_allow,
+    roles_have_no_policies_of_aws,
     queues_are_encrypted_and_have_a_dead_letter_queue,
     consumers_report_each_failed_record,
     tables_survive_a_mistake,

@@ -1,6 +1,6 @@
-"""Lints template.yaml as CloudFormation will see it: the SAM transform first, then cfn-lint and our rules on its output.
+"""Lints template.yaml as CloudFormation sees it: SAM transform, then cfn-lint and our rules.
 
-Linting the SAM template itself misses what is wrong inside its functions, their roles and their events.
+Linting the SAM template itself misses what is wrong inside its functions, roles and events.
 Usage: python infra/lint/template.py [TEMPLATE]
 """
 
@@ -62,24 +62,15 @@ def source_findings(source, folder):
     """What only the SAM form still shows."""
     for name, resource in source["Resources"].items():
         values = resource.get("Properties", {})
-        if resource["Type"] == "AWS::Serverless::Function" and not values.keys() & {
-            "Policies",
-            "Role",
-        }:
-            yield (
-                name,
-                "says nothing of its rights: add Policies with the statements it needs ([] if none)",
-            )
-        if resource["Type"] == "AWS::Serverless::StateMachine" and isinstance(
-            values.get("DefinitionUri"), str
-        ):
-            asked = set(re.findall(r"\$\{(\w+)\}", (folder / values["DefinitionUri"]).read_text()))
-            given = set(values.get("DefinitionSubstitutions", {}))
-            if asked != given:
-                yield (
-                    name,
-                    f"and its definition disagree on the substitutions {sorted(asked ^ given)}",
-                )
+        match resource["Type"]:
+            case "AWS::Serverless::Function" if not values.keys() & {"Policies", "Role"}:
+                yield name, "says nothing of its rights: add Policies, [] if it needs none"
+            case "AWS::Serverless::StateMachine" if isinstance(values.get("DefinitionUri"), str):
+                definition = (folder / values["DefinitionUri"]).read_text()
+                asked = set(re.findall(r"\$\{(\w+)\}", definition))
+                odd = asked ^ values.get("DefinitionSubstitutions", {}).keys()
+                if odd:
+                    yield name, f"and its definition disagree on the substitutions {sorted(odd)}"
 
 
 def packaged(source):

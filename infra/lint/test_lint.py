@@ -96,7 +96,7 @@ class Template(unittest.TestCase):
             return template.lint(path)
 
     def refused(self, old, new, because):
-        """Putting `new` in the place of `old` in the good template is refused, and for nothing else."""
+        """With `new` in the place of `old` the good template is refused, for nothing else."""
         self.assertEqual(GOOD.count(old), 1, f"the good template has {old!r} once")
         found = self.findings(GOOD.replace(old, new))
         self.assertTrue(found, f"{new!r} is let through")
@@ -144,19 +144,37 @@ class Template(unittest.TestCase):
             self.refused("!Sub ${Table.Arn}/index/*", wide, "name the resource")
 
     def test_a_resource_that_starts_like_others_is_refused(self):
-        wide = "!Sub arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${AWS::StackName}-*"
+        wide = "!Sub arn:aws:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${AWS::StackName}-*"
         self.refused("!Sub ${Table.Arn}/index/*", wide, "name the resource")
+
+    def test_a_resource_that_trusts_everyone_is_refused(self):
+        policy = """  QueuePolicy:
+    Type: AWS::SQS::QueuePolicy
+    Properties:
+      Queues: [!Ref Queue]
+      PolicyDocument:
+        Version: "2012-10-17"
+        Statement:
+          - Effect: Allow
+            Principal: "*"
+            Action: sqs:SendMessage
+            Resource: !GetAtt Queue.Arn
+"""
+        self.refused("  ConsumerLogs:\n", policy + "  ConsumerLogs:\n", "trusts everyone")
 
     def test_allowing_all_but_something_is_refused(self):
         self.refused("Action: dynamodb:Query", "NotAction: dynamodb:Query", "all but something")
 
     def test_the_managed_policy_sam_adds_for_a_queue_is_refused(self):
-        events = "Events: {Again: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn, FunctionResponseTypes: [ReportBatchItemFailures]}}}"
-        self.refused(
-            "      Policies:\n",
-            f"      {events}\n      Policies:\n",
-            "AWSLambdaSQSQueueExecutionRole",
-        )
+        events = """      Events:
+        Again:
+          Type: SQS
+          Properties:
+            Queue: !GetAtt Queue.Arn
+            FunctionResponseTypes: [ReportBatchItemFailures]
+"""
+        rights = "      Policies:\n"
+        self.refused(rights, events + rights, "AWSLambdaSQSQueueExecutionRole")
 
     def test_a_plain_text_queue_is_refused(self):
         self.refused(
@@ -197,7 +215,9 @@ class Template(unittest.TestCase):
     Properties:
       DefinitionUri: saga.asl.json
       DefinitionSubstitutions: {Reserve: !GetAtt Consumer.Arn}
-      Policies: [Statement: [{Effect: Allow, Action: lambda:InvokeFunction, Resource: !GetAtt Consumer.Arn}]]
+      Policies:
+        - Statement:
+            - {Effect: Allow, Action: lambda:InvokeFunction, Resource: !GetAtt Consumer.Arn}
 """
         self.assertEqual(self.findings(GOOD + machine, '{"Resource": "${Reserve}"}'), [])
         found = self.findings(GOOD + machine, '{"Resource": "${Reverse}"}')
@@ -228,7 +248,10 @@ class StateMachine(unittest.TestCase):
             "arn:aws:states:::states:startExecution.sync:2",
             "arn:aws:states:us-east-1:123456789012:activity:reserve",
         ):
-            self.refused(lambda _, reserve: reserve.update(Resource=resource), "in STANDARD only")
+            self.refused(
+                lambda _, reserve, resource=resource: reserve.update(Resource=resource),
+                "in STANDARD only",
+            )
 
     def test_what_only_standard_can_do_is_refused_inside_a_branch_too(self):
         def nest(machine, reserve):
