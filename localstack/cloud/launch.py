@@ -151,12 +151,16 @@ def main():
     refuse_taken_port(options.port)
     clean_environment(options)
 
+    # Before ministack sets up logging itself.
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for library in ("kms", "samtranslator.metrics.metrics"):
+        logging.getLogger(library).setLevel(logging.ERROR)  # warn about what is not used here
+
     from ministack.app import app
     import faults
     import functions
     import patches
 
-    logging.getLogger().setLevel(options.log_level)
     functions.start_as_on_aws(hidden=settings(options))
     if not options.unpatched:
         patches.apply()

@@ -2,7 +2,7 @@
 
 import logging
 
-from ministack.services import lambda_svc
+from ministack.services import apigateway_v1
 
 logger = logging.getLogger("patches.api_gateway")
 
@@ -17,19 +17,13 @@ def hide_function_errors():
     ministack answers with the error itself, so a test that no error tells what is inside would
     look at something else than AWS's answer.
     """
-    original = lambda_svc.lambda_execute_result_to_api_proxy_response
+    original = apigateway_v1._lambda_proxy_response
 
-    def to_response(result):
-        if not result.get("error") or result.get("throttle"):
-            return original(result)
-        logger.warning("a function failed behind API Gateway: %s", result.get("body"))
-        return {
-            "statusCode": 502,
-            "headers": {
-                "Content-Type": "application/json",
-                "x-amzn-ErrorType": "InternalServerErrorException",
-            },
-            "body": '{"message": "Internal server error"}',
-        }, None
+    def proxy_response(result):
+        response, error = original(result)
+        if error is None:
+            return response, None
+        logger.warning("a function failed behind API Gateway: %s", error)
+        return None, "Internal server error"
 
-    lambda_svc.lambda_execute_result_to_api_proxy_response = to_response
+    apigateway_v1._lambda_proxy_response = proxy_response
