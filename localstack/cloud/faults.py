@@ -4,12 +4,12 @@
     GET    /_trackops/faults       all faults, with `hits` so far
     DELETE /_trackops/faults/{id}
 
-Every fault has `contains`, a text the event or request must hold (default: any; inside JSON that is
-a string, quotes are escaped, so name an id and not `"id":"..."`), and `times`, how often it strikes
+Every fault has `contains`, a text the event or request must hold (default: any; name an id and not
+`"id":"..."`, because quotes are escaped in JSON inside JSON), and `times`, how often it strikes
 (default 1, -1: until deleted). By target:
 
-    lambda      `function`: the end of its name; `when`: "before", it does not run, or "after", it runs
-                and its answer is lost; `errorType` (default "Injected")
+    lambda      `function`: the end of its name; `when`: "before", it does not run, or "after", it
+                runs and its answer is lost; `errorType` (default "Injected")
     aws         `action`: X-Amz-Target (or Action); `when`: "before", or "after", it is performed and
                 then fails; `status` (default 400), `errorType`, `body` (the error in full, as JSON)
     put-events  entries that hold the text fail with `errorCode` (default "ThrottlingException")
@@ -152,7 +152,7 @@ def administer(faults, scope, body):
 
 
 def make_functions_fail(faults):
-    """Strikes where every invocation passes: of API Gateway, queues, streams, executions and callers."""
+    """Strikes where all invocations pass: of API Gateway, queues, streams, executions, callers."""
     original = lambda_svc._execute_function_dispatch
 
     def execute(func, config, event, request_id, started):
@@ -184,14 +184,13 @@ async def put_events(faults, app, scope, body, send):
         if status != 200:
             return await answer(send, status, json.loads(delivered))
         answers = iter(json.loads(delivered)["Entries"])
-    entries = [
-        {"ErrorCode": fault.errorCode, "ErrorMessage": f"injected fault {fault.id}"}
-        if fault
-        else next(answers)
-        for fault in struck
-    ]
+    entries = [put_events_failure(fault) if fault else next(answers) for fault in struck]
     failed = sum("ErrorCode" in entry for entry in entries)
     await answer(send, 200, {"FailedEntryCount": failed, "Entries": entries})
+
+
+def put_events_failure(fault):
+    return {"ErrorCode": fault.errorCode, "ErrorMessage": f"injected fault {fault.id}"}
 
 
 def action_of(scope, body):

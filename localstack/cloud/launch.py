@@ -47,7 +47,9 @@ def arguments():
         help="of the cloud itself; functions log to CloudWatch (default: WARNING)",
     )
     parser.add_argument(
-        "--unpatched", action="store_true", help="run ministack as it is (to test what a patch changes)"
+        "--unpatched",
+        action="store_true",
+        help="run ministack as it is, to test what a patch changes",
     )
     return parser.parse_args()
 
@@ -64,6 +66,8 @@ def settings(options):
         "STATE_DIR": str(state),
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(state / "s3"),
+        # AWS's own default; ministack's depends on the machine's memory.
+        "LAMBDA_ACCOUNT_CONCURRENCY": "1000",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         # It must not go looking for a Docker.
@@ -102,7 +106,9 @@ def refuse_taken_port(port):
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            sys.exit(f"launch.py: port {port} cannot be used ({error.strerror}): pass another --port")
+            sys.exit(
+                f"launch.py: port {port} cannot be used ({error.strerror}): pass another --port"
+            )
 
 
 def wait_for_end(pid):
@@ -152,11 +158,14 @@ def main():
     clean_environment(options)
 
     # Before ministack sets up logging itself.
-    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     for library in ("kms", "samtranslator.metrics.metrics"):
         logging.getLogger(library).setLevel(logging.ERROR)  # warn about what is not used here
 
     from ministack.app import app
+
     import faults
     import functions
     import patches

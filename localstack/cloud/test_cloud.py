@@ -1,4 +1,4 @@
-"""What the local cloud promises: `python -m unittest` in this folder, with the packages of requirements.txt.
+"""What the local cloud promises: `python -m unittest` here, with the packages of requirements.txt.
 
 The patches are tested against two clouds, one patched and one not. When the one that is not starts
 to behave like AWS, the test fails and says which patch can go.
@@ -84,7 +84,10 @@ Resources:
     Type: AWS::Serverless::Function
     Properties:
       FunctionName: test-from-bus
-      Events: {Event: {Type: EventBridgeRule, Properties: {EventBusName: !Ref Bus, Pattern: {source: [test]}}}}
+      Events:
+        Event:
+          Type: EventBridgeRule
+          Properties: {EventBusName: !Ref Bus, Pattern: {source: [test]}}
   Saga:
     Type: AWS::Serverless::StateMachine
     Properties:
@@ -307,8 +310,9 @@ class Cloud:
 def setUpModule():
     global patched, plain
     with ThreadPoolExecutor() as pool:
-        clouds = [pool.submit(Cloud, option) for option in ("--faults", "--unpatched")]
-        patched, plain = [pool.submit(cloud.result().deploy_everything).result() for cloud in clouds]
+        patched, plain = pool.map(Cloud, ("--faults", "--unpatched"))
+        for deployed in pool.map(Cloud.deploy_everything, (patched, plain)):
+            assert deployed.outputs, "the stack could not be created"
 
 
 def tearDownModule():
@@ -360,7 +364,10 @@ class Patches(unittest.TestCase):
             Properties:
               Name: generated
               GenerateSecretString:
-                {SecretStringTemplate: '{"a":1}', GenerateStringKey: b, PasswordLength: 99, ExcludePunctuation: true}
+                SecretStringTemplate: '{"a":1}'
+                GenerateStringKey: b
+                PasswordLength: 99
+                ExcludePunctuation: true
         """
 
         def as_aws(cloud):
@@ -384,7 +391,9 @@ class Patches(unittest.TestCase):
         def as_aws(cloud):
             secrets, stacks = cloud.client("secretsmanager"), cloud.client("cloudformation")
             arn = cloud.deploy("secret", template.format(text="one"))["Secret"]
-            stacks.update_stack(StackName="secret", TemplateBody=textwrap.dedent(template.format(text="two")))
+            stacks.update_stack(
+                StackName="secret", TemplateBody=textwrap.dedent(template.format(text="two"))
+            )
             until(
                 lambda: secrets.describe_secret(SecretId=arn)["Description"] == "two", "the update"
             )
@@ -622,7 +631,14 @@ class Launcher(unittest.TestCase):
 
     def test_a_taken_port_is_refused(self):
         second = subprocess.run(
-            [sys.executable, HERE / "launch.py", "--port", str(patched.port), "--state-dir", "/tmp"],
+            [
+                sys.executable,
+                HERE / "launch.py",
+                "--port",
+                str(patched.port),
+                "--state-dir",
+                "/tmp",
+            ],
             capture_output=True,
             text=True,
         )

@@ -33,7 +33,7 @@ def accept_metric_math_alarms():
 
 
 def generate_secrets_as_asked():
-    """AWS generates a secret under all rules of `GenerateSecretString`, the same as GetRandomPassword.
+    """AWS generates a secret under all rules of `GenerateSecretString`, those of GetRandomPassword.
 
     ministack knows only its length and ExcludeCharacters, so a secret meant to hold letters and
     digits holds punctuation.
@@ -62,7 +62,10 @@ def generate_secrets_as_asked():
 
 
 def refer_to_secrets_by_arn():
-    """On AWS `!Ref` of a secret is its ARN, which policies and outputs rely on; ministack's is the name."""
+    """On AWS `!Ref` of a secret is its ARN, which policies and outputs rely on.
+
+    ministack's is the name.
+    """
     secret = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
     original = dict(secret)
 

@@ -10,7 +10,10 @@ def apply():
 
 
 def start_at_once():
-    """An execution on AWS enters its first state within some ten milliseconds; ministack sleeps 150 first."""
+    """An execution on AWS enters its first state within some ten milliseconds.
+
+    ministack sleeps 150 ms before it does.
+    """
     pause = "    time.sleep(0.15)\n"
     source = inspect.getsource(stepfunctions._run_execution)
     if source.count(pause) != 1:

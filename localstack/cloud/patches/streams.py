@@ -31,7 +31,7 @@ def deliver_streams_as_aws_does():
     `MaximumRetryAttempts` and `BisectBatchOnFunctionError`.
     """
     lambda_svc._poll_dynamodb_streams = wake_mappings
-    # The poller's pause after a wake-up that brought the queues nothing, which a write to a table is.
+    # The poller's pause after a wake-up that brings the queues nothing, as a write to a table.
     lambda_svc._ESM_IDLE_WAKE_GAP_SECONDS = 0.005
 
 
