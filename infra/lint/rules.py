@@ -10,7 +10,7 @@ from cfnlint.helpers import load_resource
 
 # SAM gives the first to every role and the second to every traced function. Those that it adds for
 # SQS and stream events reach every queue and every stream of the account.
-MANAGED_POLICIES = ("service-role/AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess")
+MANAGED_POLICIES = ("service-role/AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess")
 
 # Services whose ARNs name no kind: `bucket/*` is within one bucket, `table/*` is every table.
 WITHOUT_KIND = ("s3", "sns", "sqs")
