@@ -10,8 +10,8 @@ Every fault has `contains`, a text the event or request must hold (default: any;
 
     lambda      `function`: the end of its name; `when`: "before", it does not run, or "after", it
                 runs and its answer is lost; `errorType` (default "Injected")
-    aws         `action`: X-Amz-Target (or Action); `when`: "before", or "after", it is performed and
-                then fails; `status` (default 400), `errorType`, `body` (the error in full, as JSON)
+    aws         `action`: X-Amz-Target (or Action); `when`: "before", or "after", it is performed
+                and then fails; `status` (default 400), `errorType`, `body` (the whole error, JSON)
     put-events  entries that hold the text fail with `errorCode` (default "ThrottlingException")
 """
 

@@ -127,7 +127,8 @@ def wait_for_end(pid):
     select.select([process], [], [])
 
 
-async def serve(options, app):
+async def serve(options, app, before_stop):
+    """Serves until it is told to stop, then calls `before_stop` and lets open requests end."""
     from hypercorn.asyncio import serve as hypercorn_serve
     from hypercorn.config import Config
 
@@ -143,13 +144,17 @@ async def serve(options, app):
 
         threading.Thread(target=follow_parent, daemon=True).start()
 
+    async def told_to_stop():
+        await stop.wait()
+        before_stop()
+
     config = Config()
     config.bind = [f"127.0.0.1:{options.port}"]
     config.loglevel = options.log_level
     config.keep_alive_timeout = 75
     config.graceful_timeout = 0.5  # long polls of clients that are about to go too
     config.backlog = 1024
-    await hypercorn_serve(app, config, shutdown_trigger=stop.wait)
+    await hypercorn_serve(app, config, shutdown_trigger=told_to_stop)
 
 
 def main():
@@ -175,11 +180,9 @@ def main():
         patches.apply()
     app = faults.install(app) if options.faults else faults.refuse(app)
 
-    try:
-        asyncio.run(serve(options, app))
-    finally:
-        functions.stop_all()
-    # Threads may still wait for functions that are gone; nothing is left to wait for.
+    # Functions go first: a request that waits for one would hold up the end until it answers.
+    asyncio.run(serve(options, app, before_stop=functions.stop_all))
+    # Threads may still be about; nothing is left that is worth waiting for.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -658,6 +658,16 @@ class Launcher(unittest.TestCase):
         item = cloud.client("dynamodb").get_item(TableName="Fast", Key={"pk": {"S": "kept"}})
         self.assertIn("Item", item)
 
+    def test_it_does_not_wait_for_functions_at_work_when_it_stops(self):
+        cloud = self.cloud()
+        with ThreadPoolExecutor() as pool:
+            pool.submit(cloud.invoke, {"sleep": 25})
+            until(lambda: cloud.events("echo"), "the function to be at work")
+            functions, begin = cloud.pids(), time.monotonic()
+            self.assertEqual(cloud.stop(), 0)
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertFalse([pid for pid in functions if alive(pid)])
+
     def test_functions_end_when_the_cloud_is_killed_even_those_at_work(self):
         cloud = self.cloud()
         with ThreadPoolExecutor() as pool:
