@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -204,7 +205,13 @@ fn try_lock(file: File) -> Result<Option<File>> {
 
 pub fn is_alive(pid: u32) -> bool {
     // A process of another user refuses the signal, and is alive.
-    as_pid(pid).is_some_and(|pid| !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
+    as_pid(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH)) && !is_zombie(pid)
+}
+
+/// Has ended, but its parent has not asked how: in a container that may last (proc_pid_stat(5)).
+fn is_zombie(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z')))
 }
 
 fn signal(pid: u32, signal: Signal) {
@@ -241,6 +248,18 @@ mod tests {
         for name in ["", "..", "a/b", "A", "a b"] {
             assert!(Instance::named(name).is_err(), "{name:?} was taken");
         }
+    }
+
+    #[test]
+    fn a_process_that_ended_is_not_alive_even_before_its_parent_asks() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while is_alive(pid) {
+            assert!(Instant::now() < deadline, "waited for `true` to end");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
     }
 
     #[test]

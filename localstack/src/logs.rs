@@ -17,29 +17,30 @@ use crate::instance::{Instance, STACK};
 /// When there is no such function: names those that there are.
 pub async fn logs(instance: &Instance, function: Option<&str>, follow: bool) -> Result<()> {
     let aws = Aws::at(&instance.expect_running()?.endpoints.endpoint);
-    let mut printed = HashSet::new();
+    let mut printed = HashSet::<String>::new();
     let mut from = 0;
     loop {
         // Asked again each time: a function has no log before it first ran.
         let groups = groups(&aws, function, follow).await?;
         let mut events = Vec::new();
-        for (name, group) in &groups {
-            for event in events_of(&aws, group, from).await? {
-                events.push((event["timestamp"].as_i64().unwrap_or_default(), name, event));
+        for (name, group) in groups {
+            for event in events_of(&aws, &group, from).await? {
+                events.push((event["timestamp"].as_i64().unwrap_or_default(), name.clone(), event));
             }
         }
         events.sort_by_key(|(at, ..)| *at);
+        let mut seen = HashSet::new();
         for (at, name, event) in events {
-            if printed.insert((name.clone(), event["eventId"].to_string())) {
-                println!(
-                    "{} {name:18} {}",
-                    clock(at),
-                    event["message"].as_str().unwrap_or_default().trim_end()
-                );
+            let identity = format!("{name} {event}");
+            if !printed.contains(&identity) {
+                let message = event["message"].as_str().unwrap_or_default().trim_end();
+                println!("{} {name:18} {message}", clock(at));
             }
+            seen.insert(identity);
             // Lines may arrive a little late.
             from = from.max(at - 2_000);
         }
+        printed = seen;
         if !follow {
             return Ok(());
         }

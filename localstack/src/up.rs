@@ -113,6 +113,8 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
     stack::parameters(&template, &[], &options.parameters)?;
 
     let python = python::environment().await?;
+    // Before the build: a taken port should not cost minutes.
+    let endpoints = cloud(instance, options, &program, python).await?;
     let binaries = template.binaries();
     let step = Step::start(&format!("Building {} functions", binaries.len()));
     let built = functions::build(&binaries, options.release).await?;
@@ -122,7 +124,6 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
         packages.values().map(|package| package.content.len()).sum::<usize>() / 1_000_000;
     step.done(&format!("built and packed, {megabytes} MB"));
 
-    let endpoints = cloud(instance, options, &program, python).await?;
     let aws = Aws::at(&endpoints.endpoint);
     let own = [
         ("Deployment", "local".to_owned()),
