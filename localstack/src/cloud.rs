@@ -1,7 +1,7 @@
 //! The local cloud process: `cloud/launch.py` in the Python environment.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ const STOPS_WITHIN: Duration = Duration::from_secs(10);
 /// The cloud and, in one process group with it, every function it started.
 pub struct Cloud {
     process: Child,
+    state: PathBuf,
     pub pid: u32,
     pub endpoint: String,
 }
@@ -52,7 +53,7 @@ impl Cloud {
             .kill_on_drop(true);
         let process = command.spawn().context("cannot start the local cloud")?;
         let pid = process.id().context("the local cloud ended at once")?;
-        let mut cloud = Self { process, pid, endpoint: format!("http://127.0.0.1:{port}") };
+        let mut cloud = Self { process, state, pid, endpoint: format!("http://127.0.0.1:{port}") };
         if let Err(error) = cloud.ready().await {
             cloud.stop().await;
             let log = fs::read_to_string(&log_path).unwrap_or_default();
@@ -96,6 +97,8 @@ impl Cloud {
         // Functions that outlived it, or all of it when it did not stop.
         self.signal(Signal::KILL);
         let _ = self.process.wait().await;
+        // The functions' code is the bulk of it; the log stays.
+        let _ = fs::remove_dir_all(&self.state);
     }
 
     fn signal(&self, signal: Signal) {

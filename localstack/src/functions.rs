@@ -40,6 +40,16 @@ pub async fn build(
         "--message-format=json-render-diagnostics",
     ]);
     command.args(release.then_some("--release"));
+    // What `cargo run` told this process about its package: build scripts would take it for a change, and half of
+    // the dependencies would be built again.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        {
+            command.env_remove(name);
+        }
+    }
     for binary in binaries {
         command.args(["--bin", binary]);
     }
@@ -72,7 +82,7 @@ fn executable(message: &str) -> Option<(String, PathBuf)> {
 
 /// Packs every binary that changed since it was packed last, all cores at once.
 pub fn pack(built: &BTreeMap<String, PathBuf>, release: bool) -> Result<BTreeMap<String, Package>> {
-    let dir = local_dir().join("functions").join(if release { "release" } else { "dev" });
+    let dir = local_dir().join("_functions").join(if release { "release" } else { "dev" });
     fs::create_dir_all(&dir)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs: Vec<_> = built.iter().collect();

@@ -62,7 +62,8 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("localstack/ is inside the workspace")
 }
 
-/// Where everything that a runner makes lives.
+/// Where the runner keeps what it makes: a directory per instance, and `_` before what they share, which no
+/// instance can be called.
 pub fn local_dir() -> PathBuf {
     workspace().join("target/local")
 }
@@ -75,7 +76,7 @@ impl Instance {
         if name.is_empty() || name.len() > 40 || !name.chars().all(allowed) {
             bail!("instance name {name:?}: use 1 to 40 lower-case letters, digits and hyphens");
         }
-        let dir = local_dir().join("instances").join(name);
+        let dir = local_dir().join(name);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         Ok(Self { name: name.to_owned(), dir })
     }

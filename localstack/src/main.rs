@@ -29,6 +29,7 @@ Start with `cargo local up`. Everything it makes is under target/local/, and it 
 
 Place an order yourself, as a customer:
   curl -s http://127.0.0.1:8081/api/orders -H \"authorization: Bearer $(cargo local token --role customer)\" \\
+    -H 'content-type: application/json' \\
     -d '{\"items\":[{\"productId\":\"TEA-SENCHA-100\",\"quantity\":1}],\"currency\":\"EUR\",\"paymentMethod\":\"tok_ok\",
          \"address\":{\"streetAddress\":\"1 Harbour Street\",\"city\":\"Galway\",\"postalCode\":\"H91 E2K3\",\"country\":\"IE\"}}'";
 

@@ -24,11 +24,11 @@ pub async fn environment() -> Result<PathBuf> {
     let text = fs::read(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
     // Named after the requirements, so that an instance still running on others keeps its own.
-    let venv = local_dir().join(format!("venv-{}", &hex::encode(Sha256::digest(text))[..12]));
+    let venv = local_dir().join(format!("_venv-{}", &hex::encode(Sha256::digest(text))[..12]));
     let python = venv.join("bin/python");
     let complete = venv.join("complete");
 
-    let turn = File::create(local_dir().join("venv.lock"))?;
+    let turn = File::create(local_dir().join("_venv.lock"))?;
     turn.lock()?;
     if complete.exists() && version_of(&python).await.is_ok() {
         return Ok(python);
