@@ -21,8 +21,8 @@ from samtranslator.translator.transform import transform
 
 import rules
 
-# SAM warns at the end of a transform that nobody collected its metrics.
-logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
+# SAM warns of metrics and feature toggles of its own. What is wrong with a template, it raises.
+logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 ROOT = Path(__file__).resolve().parents[2]
 TRANSFORMED = ROOT / "target/lint/template.json"

@@ -76,6 +76,7 @@ MACHINE = {
                 {
                     "ErrorEquals": ["Busy"],
                     "MaxAttempts": 3,
+                    "BackoffRate": 2,
                     "MaxDelaySeconds": 5,
                     "JitterStrategy": "FULL",
                 }
