@@ -274,6 +274,17 @@ impl Order {
         format!("ORDER#{id}")
     }
 
+    /// The order as it was when it was placed: what its first answer said.
+    #[must_use]
+    pub fn as_placed(mut self) -> Self {
+        self.version = 1;
+        self.status = OrderStatus::Pending;
+        self.reason = None;
+        self.updated_at = self.created_at;
+        self.timeline.truncate(1);
+        self
+    }
+
     /// The order after `fact`, one version on; `None` when the fact was applied before.
     pub fn after(
         &self,

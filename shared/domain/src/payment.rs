@@ -138,12 +138,12 @@ impl Payment {
         next.version += 1;
         next.state = state;
         next.updated_at = at;
-        next.raised = next.event(fact, cause);
+        next.raised = next.event(self.state, fact, cause);
         Ok(Some(next))
     }
 
     /// Intents and tombstones are ours alone: nobody else can act on them, so they raise nothing.
-    fn event(&self, fact: Fact, cause: &Cause) -> Option<Event> {
+    fn event(&self, previous: PaymentState, fact: Fact, cause: &Cause) -> Option<Event> {
         let kind = match fact {
             Fact::ProviderPaid => EventType::PaymentProcessed,
             Fact::ProviderDeclined => EventType::PaymentFailed,
@@ -155,7 +155,7 @@ impl Payment {
             .as_ref()
             .and_then(|intent| Money::from_minor(intent.amount, intent.currency).ok());
         let data = json!({
-            "orderId": self.id, "state": self.state,
+            "orderId": self.id, "previousState": previous, "state": self.state,
             "amount": amount.map(Money::to_decimal), "currency": amount.map(Money::currency),
         });
         let key = Self::key(&self.id);

@@ -1,0 +1,30 @@
+//! Saga: the order is paid; its hold becomes permanent. Safe to repeat.
+
+use serde::{Deserialize, Serialize};
+use trackops_aws::inventory::{Inventory, ReservationError};
+use trackops_domain::reservation::ReservationState;
+use trackops_domain::{Cause, OrderId};
+use trackops_lambda::task::TaskError;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    pub order_id: OrderId,
+    pub cause: Cause,
+}
+
+#[derive(Serialize)]
+pub struct Output {
+    pub state: ReservationState,
+}
+
+pub async fn handle(inventory: &Inventory, input: Input) -> Result<Output, TaskError> {
+    match inventory.commit(&input.order_id, &input.cause).await {
+        Ok(reservation) => Ok(Output { state: reservation.state }),
+        Err(ReservationError::Illegal(illegal)) => {
+            Err(TaskError::outcome("ReservationLost", illegal.to_string()))
+        }
+        Err(ReservationError::Store(error)) => Err(error.into()),
+        Err(error @ ReservationError::NoReservation(_)) => Err(TaskError::broken(error)),
+    }
+}

@@ -1,0 +1,8 @@
+//! The inventory service: the catalogue, stock levels, and reservations that take from them.
+
+pub mod commit_reservation;
+pub mod create_item;
+pub mod get_item;
+pub mod release_inventory;
+pub mod reserve_inventory;
+mod view;

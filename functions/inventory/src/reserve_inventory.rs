@@ -1,0 +1,49 @@
+//! Saga: reserves all lines of an order, or none. Safe to repeat: what is recorded is the answer.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use trackops_aws::inventory::{Inventory, Wanted};
+use trackops_domain::reservation::{Line, ReservationState};
+use trackops_domain::{Cause, OrderId, Timestamp};
+use trackops_lambda::task::TaskError;
+
+/// The hold outlives the payment deadline by this, so that a payment in time always finds its stock.
+const GRACE: Duration = Duration::from_secs(300);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    order_id: OrderId,
+    lines: Vec<Line>,
+    payment_deadline: Timestamp,
+    cause: Cause,
+}
+
+#[derive(Serialize)]
+pub struct Output {
+    state: ReservationState,
+}
+
+pub async fn handle(inventory: &Inventory, input: Input) -> Result<Output, TaskError> {
+    let wanted = Wanted {
+        id: input.order_id,
+        lines: input.lines,
+        expires_at: input.payment_deadline.plus(GRACE),
+        cause: input.cause,
+    };
+    let reservation = inventory.reserve(&wanted).await?;
+    use ReservationState as S;
+    match reservation.state {
+        S::Held | S::Committed | S::Shipped => Ok(Output { state: reservation.state }),
+        S::Rejected => {
+            let missing = reservation.shortages.iter().map(|short| short.sku.as_str());
+            let missing: Vec<_> = missing.collect();
+            Err(TaskError::outcome("OutOfStock", format!("not enough of {}", missing.join(", "))))
+        }
+        S::Released => {
+            Err(TaskError::outcome("OrderCancelling", "the reservation was released before"))
+        }
+        S::Expired => Err(TaskError::outcome("ReservationLost", "the hold has expired")),
+    }
+}

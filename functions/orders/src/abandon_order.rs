@@ -1,0 +1,46 @@
+//! Saga: it cannot go forward, so the order is locked as CANCELLING before anything is undone. Safe to repeat.
+
+use serde::Deserialize;
+use trackops_aws::orders::Orders;
+use trackops_domain::order::{Direction, Fact, Reason};
+use trackops_lambda::task::TaskError;
+
+use crate::saga::{Step, StepInput, outcome};
+
+#[derive(Deserialize)]
+pub struct Input {
+    #[serde(flatten)]
+    step: StepInput,
+    error: Failure,
+}
+
+/// What `Catch` of the state machine hands over.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Failure {
+    error: String,
+}
+
+pub async fn handle(orders: &Orders, input: Input) -> Result<Step, TaskError> {
+    let reason = reason(&input.error.error);
+    if reason == Reason::Failure {
+        let (order_id, error) = (input.step.order_id, &input.error.error);
+        tracing::error!(%order_id, error, "the saga cannot go forward");
+    }
+    let abandon = |order: &trackops_domain::order::Order| {
+        // Another run may have confirmed it, or given it up, while this one was failing.
+        let forward = order.status.direction() == Some(Direction::Forward);
+        Ok(forward.then_some(Fact::Abandoned(reason)))
+    };
+    outcome(orders.record(&input.step.order_id, abandon, &input.step.cause).await)
+}
+
+fn reason(error: &str) -> Reason {
+    match error {
+        "OutOfStock" => Reason::OutOfStock,
+        "PaymentOverdue" => Reason::PaymentDeadline,
+        "PaymentDeclined" => Reason::PaymentDeclined,
+        "ReservationLost" => Reason::ReservationExpired,
+        _ => Reason::Failure,
+    }
+}

@@ -1,0 +1,10 @@
+use trackops_aws::{aggregate::Table, clients, orders::Orders};
+use trackops_lambda::{Error, config::env, task, telemetry};
+use trackops_orders::await_payment;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::start();
+    let orders = Orders::new(Table::connect(&clients::config()?, env("ORDERS_TABLE")?).await?);
+    task::run(|input| await_payment::handle(&orders, input)).await
+}

@@ -1,0 +1,286 @@
+//! `POST /api/orders` places an order at the catalogue's prices. Repeating it with the same `Idempotency-Key` places one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lambda_http::Request;
+use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use trackops_aws::orders::Orders;
+use trackops_domain::money::{Currency, Money};
+use trackops_domain::order::{Address, Line, MAX_LINES, NewOrder, Order};
+use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
+use trackops_lambda::fields::Fields;
+use trackops_lambda::http::{Answer, Call, body, header_text, versioned};
+use trackops_lambda::identity::{Caller, Role};
+use trackops_lambda::problem::Problem;
+
+use crate::products::Products;
+use crate::view::OrderView;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Units of one product in one order.
+const MAX_QUANTITY: u32 = 10_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OrderBody {
+    customer_id: Option<String>,
+    items: Vec<ItemBody>,
+    address: AddressBody,
+    delivery_instructions: Option<String>,
+    payment_method: String,
+    currency: String,
+    total_amount: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ItemBody {
+    product_id: String,
+    quantity: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddressBody {
+    street_address: String,
+    city: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    postal_code: String,
+    country: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone_number: Option<String>,
+}
+
+/// What is asked for, checked but not yet priced.
+struct Asked {
+    customer_id: CustomerId,
+    /// Merged by product, in the order of their ids.
+    quantities: BTreeMap<Sku, u32>,
+    currency: Currency,
+    total: Option<Money>,
+    address: Address,
+    delivery_instructions: Option<String>,
+    payment_method: String,
+}
+
+pub async fn handle(
+    orders: &Orders,
+    products: &Products,
+    payment_window: Duration,
+    call: Call,
+) -> Answer {
+    let key = idempotency_key(&call.request)?;
+    let request_hash = hash(call.request.body());
+    let asked = check(body(&call.request)?, &call.caller)?;
+    let id = match &key {
+        Some(key) => {
+            let id = OrderId::for_idempotency_key(call.caller.subject.as_str(), key);
+            if let Some(first) = orders.find(&id).await? {
+                return replay(first, &request_hash);
+            }
+            id
+        }
+        None => OrderId::generate(),
+    };
+
+    let lines = price(products, &asked).await?;
+    let new = NewOrder {
+        id,
+        customer_id: asked.customer_id,
+        lines,
+        currency: asked.currency,
+        address: asked.address,
+        delivery_instructions: asked.delivery_instructions,
+        payment_method: asked.payment_method,
+        request_hash,
+        payment_window,
+    };
+    let order = Order::place(new, Timestamp::now(), call.cause).map_err(|error| {
+        let mut fields = Fields::default();
+        fields.refuse("/items", format!("the total {error}"));
+        fields.finish().err().unwrap_or_else(|| Problem::internal(error))
+    })?;
+    if let Some(total) = asked.total.filter(|total| total.minor() != order.total) {
+        let actual = Money::from_minor(order.total, order.currency).map_err(Problem::internal)?;
+        let mut fields = Fields::default();
+        fields.refuse(
+            "/totalAmount",
+            format!("is {}, but the prices add up to {}", total.to_decimal(), actual.to_decimal()),
+        );
+        fields.finish()?;
+    }
+
+    match orders.place(&order).await? {
+        Ok(()) => created(order),
+        Err(first) => replay(first, &order.request_hash),
+    }
+}
+
+fn created(order: Order) -> Answer {
+    let location = format!("/api/orders/{}", order.id);
+    let mut response = versioned(StatusCode::CREATED, order.version, &OrderView::try_from(order)?);
+    let location = HeaderValue::from_str(&location).map_err(Problem::internal)?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// The answer that the first request got, whatever became of the order since.
+fn replay(first: Order, request_hash: &str) -> Answer {
+    if first.request_hash != request_hash {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "This Idempotency-Key was used for another request. Use a new key for a new order.",
+        ));
+    }
+    let mut response = created(first.as_placed())?;
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
+    let Some(value) = request.headers().get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = header_text(request, &IDEMPOTENCY_KEY).unwrap_or_default();
+    if (1..=255).contains(&key.len()) && value.to_str().is_ok() {
+        return Ok(Some(key.to_owned()));
+    }
+    let mut fields = Fields::default();
+    fields.refuse("Idempotency-Key", "must have 1 to 255 visible ASCII characters");
+    fields.finish().map(|()| None)
+}
+
+fn hash(body: &[u8]) -> String {
+    hex::encode(Sha256::digest(body))
+}
+
+fn check(body: OrderBody, caller: &Caller) -> Result<Asked, Problem> {
+    let mut fields = Fields::default();
+    let customer_id = customer(&mut fields, body.customer_id.as_deref(), caller)?;
+    if body.items.is_empty() || body.items.len() > MAX_LINES {
+        fields.refuse("/items", format!("must have 1 to {MAX_LINES} items"));
+    }
+    let mut quantities = BTreeMap::new();
+    for (index, item) in body.items.iter().enumerate() {
+        fields.range(&format!("/items/{index}/quantity"), item.quantity, 1, MAX_QUANTITY);
+        let sku = fields.parse::<Sku>(&format!("/items/{index}/productId"), &item.product_id);
+        let Some(sku) = sku else { continue };
+        let quantity = quantities.entry(sku).or_insert(0_u32);
+        *quantity = quantity.saturating_add(item.quantity);
+        if *quantity > MAX_QUANTITY && item.quantity <= MAX_QUANTITY {
+            let pointer = format!("/items/{index}/quantity");
+            fields.refuse(pointer, format!("makes more than {MAX_QUANTITY} of this product"));
+        }
+    }
+    let currency = fields.check("/currency", Currency::from_code(&body.currency));
+    let total = match (&body.total_amount, currency) {
+        (Some(total), Some(currency)) => {
+            fields.check("/totalAmount", Money::parse(total, currency))
+        }
+        _ => None,
+    };
+    body.address.check(&mut fields);
+    fields.optional_text("/deliveryInstructions", body.delivery_instructions.as_ref(), 500);
+    fields.text("/paymentMethod", &body.payment_method, 128);
+    fields.finish()?;
+    // With no field refused these are there.
+    let (Some(customer_id), Some(currency)) = (customer_id, currency) else {
+        return Err(Problem::internal("a field was neither taken nor refused"));
+    };
+    Ok(Asked {
+        customer_id,
+        quantities,
+        currency,
+        total,
+        address: body.address.into(),
+        delivery_instructions: body.delivery_instructions,
+        payment_method: body.payment_method,
+    })
+}
+
+/// Customers order for themselves; operators and services say for whom.
+fn customer(
+    fields: &mut Fields,
+    asked: Option<&str>,
+    caller: &Caller,
+) -> Result<Option<CustomerId>, Problem> {
+    let own = caller.role == Role::Customer;
+    match asked {
+        Some(id) if own && id != caller.subject.as_str() => Err(Problem::forbidden()),
+        Some(id) => Ok(fields.parse("/customerId", id)),
+        None if own => Ok(Some(caller.subject.clone())),
+        None => {
+            fields.refuse("/customerId", "must say for which customer the order is");
+            Ok(None)
+        }
+    }
+}
+
+impl AddressBody {
+    fn check(&self, fields: &mut Fields) {
+        fields.text("/address/streetAddress", &self.street_address, 200);
+        fields.text("/address/city", &self.city, 100);
+        fields.optional_text("/address/state", self.state.as_ref(), 100);
+        fields.text("/address/postalCode", &self.postal_code, 20);
+        fields.text("/address/country", &self.country, 60);
+        fields.optional_text("/address/phoneNumber", self.phone_number.as_ref(), 30);
+    }
+}
+
+impl From<AddressBody> for Address {
+    fn from(body: AddressBody) -> Self {
+        Self {
+            street_address: body.street_address,
+            city: body.city,
+            state: body.state,
+            postal_code: body.postal_code,
+            country: body.country,
+            phone_number: body.phone_number,
+        }
+    }
+}
+
+impl From<Address> for AddressBody {
+    fn from(address: Address) -> Self {
+        Self {
+            street_address: address.street_address,
+            city: address.city,
+            state: address.state,
+            postal_code: address.postal_code,
+            country: address.country,
+            phone_number: address.phone_number,
+        }
+    }
+}
+
+async fn price(products: &Products, asked: &Asked) -> Result<Vec<Line>, Problem> {
+    let skus: Vec<Sku> = asked.quantities.keys().cloned().collect();
+    let mut known = products.find(&skus).await?;
+    let mut fields = Fields::default();
+    let mut lines = Vec::new();
+    for (sku, quantity) in &asked.quantities {
+        match known.remove(sku) {
+            None => fields.refuse("/items", format!("there is no product {sku}")),
+            Some(product) if product.discontinued => {
+                fields.refuse("/items", format!("product {sku} is not sold any more"));
+            }
+            Some(product) if product.currency != asked.currency => {
+                fields
+                    .refuse("/currency", format!("product {sku} is sold in {}", product.currency));
+            }
+            Some(product) => lines.push(Line {
+                sku: product.sku,
+                name: product.name,
+                quantity: *quantity,
+                unit_price: product.unit_price,
+            }),
+        }
+    }
+    fields.finish()?;
+    Ok(lines)
+}

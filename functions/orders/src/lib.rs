@@ -1,0 +1,18 @@
+//! The orders service: placing and cancelling orders, and the saga that carries them.
+
+pub mod abandon_order;
+pub mod await_payment;
+pub mod cancel_order;
+pub mod close_order;
+pub mod confirm_order;
+pub mod create_order;
+pub mod get_order;
+mod products;
+pub mod project_catalogue;
+pub mod recover_sagas;
+mod saga;
+pub mod start_saga;
+mod view;
+
+pub use products::Products;
+pub use saga::Sagas;

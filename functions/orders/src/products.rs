@@ -1,0 +1,84 @@
+//! What is sold and for how much: our own projection, and inventory asked once for what it lacks.
+
+use std::collections::HashMap;
+
+use aws_sdk_lambda::primitives::Blob;
+use futures::future::try_join_all;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use trackops_aws::StoreError;
+use trackops_aws::catalogue::{Catalogue, Product};
+use trackops_domain::Sku;
+use trackops_domain::money::{Currency, Money};
+
+pub struct Products {
+    catalogue: Catalogue,
+    inventory: aws_sdk_lambda::Client,
+    get_item_function: String,
+}
+
+/// A catalogue entry as inventory tells it, in its event and in its answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CatalogueEntry {
+    product_id: Sku,
+    product_name: String,
+    unit_price: String,
+    currency: Currency,
+    discontinued: bool,
+}
+
+impl CatalogueEntry {
+    pub(crate) fn into_product(self, sequence: u64) -> Result<Product, StoreError> {
+        let price = Money::parse(&self.unit_price, self.currency).map_err(StoreError::corrupt)?;
+        Ok(Product {
+            sku: self.product_id,
+            name: self.product_name,
+            unit_price: price.minor(),
+            currency: self.currency,
+            discontinued: self.discontinued,
+            sequence,
+        })
+    }
+}
+
+impl Products {
+    pub const fn new(
+        catalogue: Catalogue,
+        inventory: aws_sdk_lambda::Client,
+        get_item_function: String,
+    ) -> Self {
+        Self { catalogue, inventory, get_item_function }
+    }
+
+    /// Those of `skus` that exist.
+    pub async fn find(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
+        let mut known = self.catalogue.find(skus).await?;
+        let missing = skus.iter().filter(|sku| !known.contains_key(*sku));
+        let asked = try_join_all(missing.map(|sku| self.ask(sku))).await?;
+        for product in asked.into_iter().flatten() {
+            self.catalogue.project(&product).await?;
+            known.insert(product.sku.clone(), product);
+        }
+        Ok(known)
+    }
+
+    async fn ask(&self, sku: &Sku) -> Result<Option<Product>, StoreError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            item: Option<Value>,
+        }
+        let payload = Blob::new(json!({"productId": sku}).to_string());
+        let call = self.inventory.invoke().function_name(&self.get_item_function).payload(payload);
+        let answer = call.send().await?;
+        if let Some(error) = answer.function_error() {
+            return Err(StoreError::Busy(format!("inventory failed to answer: {error}").into()));
+        }
+        let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        let answer: Answer = serde_json::from_slice(&body).map_err(StoreError::corrupt)?;
+        let Some(item) = answer.item else { return Ok(None) };
+        let sequence = item["version"].as_u64().ok_or_else(|| StoreError::corrupt("no version"))?;
+        let entry: CatalogueEntry = serde_json::from_value(item).map_err(StoreError::corrupt)?;
+        entry.into_product(sequence).map(Some)
+    }
+}

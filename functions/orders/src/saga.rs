@@ -1,0 +1,99 @@
+//! Running the saga of an order: always right, at any time, even when it is running already.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use trackops_aws::StoreError;
+use trackops_aws::orders::RecordError;
+use trackops_domain::event::Cause;
+use trackops_domain::order::{Direction, Fact, Order, OrderStatus};
+use trackops_domain::{OrderId, Timestamp};
+use trackops_lambda::task::TaskError;
+use uuid::Uuid;
+
+pub struct Sagas {
+    client: aws_sdk_sfn::Client,
+    state_machine: String,
+}
+
+/// Everything the steps need; they look up nothing of the order but its status.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    order_id: OrderId,
+    direction: Direction,
+    lines: Vec<Value>,
+    /// Minor units.
+    amount: i64,
+    currency: &'static str,
+    payment_method: String,
+    payment_deadline: Timestamp,
+    cause: Cause,
+}
+
+impl Sagas {
+    pub const fn new(client: aws_sdk_sfn::Client, state_machine: String) -> Self {
+        Self { client, state_machine }
+    }
+
+    /// Does nothing when the order rests.
+    pub async fn run(&self, order: &Order, cause: Cause) -> Result<(), StoreError> {
+        let Some(direction) = order.status.direction() else { return Ok(()) };
+        let line = |line: &trackops_domain::order::Line| json!({"sku": line.sku, "quantity": line.quantity});
+        let input = Input {
+            order_id: order.id,
+            direction,
+            lines: order.lines.iter().map(line).collect(),
+            amount: order.total,
+            currency: order.currency.code(),
+            payment_method: order.payment_method.clone(),
+            payment_deadline: order.payment_deadline,
+            cause,
+        };
+        let input = serde_json::to_string(&input).map_err(StoreError::corrupt)?;
+        // A name of its own for each run: a run that failed must not keep the next one from starting.
+        let name = format!("{}-{}", order.id, Uuid::now_v7().simple());
+        let start = self.client.start_execution().state_machine_arn(&self.state_machine);
+        start.name(name).input(input).send().await?;
+        tracing::info!(order_id = %order.id, status = ?order.status, ?direction, "saga started");
+        Ok(())
+    }
+}
+
+/// The order's own deadline, if it has passed.
+pub fn overdue(order: &Order) -> Option<Fact> {
+    order.overdue(Timestamp::now())
+}
+
+/// What every step on an order is told.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepInput {
+    pub order_id: OrderId,
+    pub cause: Cause,
+}
+
+/// What a step on an order answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    order_id: OrderId,
+    status: OrderStatus,
+    /// Whether what was done for the order has to be undone.
+    given_up: bool,
+}
+
+/// A fact that cannot be true of the order means that another run has given it up.
+pub fn outcome(recorded: Result<Order, RecordError>) -> Result<Step, TaskError> {
+    match recorded {
+        Ok(order) => Ok(Step {
+            order_id: order.id,
+            status: order.status,
+            given_up: order.status.direction() == Some(Direction::Back),
+        }),
+        Err(RecordError::Illegal(illegal)) => {
+            Err(TaskError::outcome("OrderCancelling", illegal.to_string()))
+        }
+        Err(RecordError::NoOrder(id)) => Err(TaskError::broken(format!("there is no order {id}"))),
+        Err(RecordError::Store(error)) => Err(error.into()),
+    }
+}

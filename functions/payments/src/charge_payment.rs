@@ -1,0 +1,90 @@
+//! Saga: takes the money for an order, once. The intent is stored before the provider hears of it. Safe to repeat.
+
+use serde::{Deserialize, Serialize};
+use trackops_aws::payments::{Payments, RecordError};
+use trackops_domain::money::Currency;
+use trackops_domain::payment::{Fact, Intent, Payment, PaymentState};
+use trackops_domain::{Cause, OrderId, Timestamp};
+use trackops_lambda::task::TaskError;
+
+use crate::provider::{Charge, Provider, ProviderError};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    order_id: OrderId,
+    /// Minor units.
+    amount: i64,
+    currency: Currency,
+    payment_method: String,
+    payment_deadline: Timestamp,
+    cause: Cause,
+}
+
+#[derive(Serialize)]
+pub struct Output {
+    pub state: PaymentState,
+}
+
+pub async fn handle(
+    payments: &Payments,
+    provider: &impl Provider,
+    input: Input,
+) -> Result<Output, TaskError> {
+    let intent = Intent {
+        amount: input.amount,
+        currency: input.currency,
+        method: input.payment_method,
+        wanted_until: input.payment_deadline,
+    };
+    let intended = Payment::intended(input.order_id, intent, Timestamp::now(), input.cause.clone());
+    let mut payment = payments.intend(intended).await?;
+    // Also when another run is asking just now, or one died while it asked: the key makes it one charge.
+    if let (PaymentState::Charging, Some(intent)) = (payment.state, &payment.intent) {
+        if intent.wanted_until <= Timestamp::now() {
+            return Err(TaskError::outcome("PaymentOverdue", "the payment deadline has passed"));
+        }
+        let fact = match ask(provider, &input.order_id, intent).await? {
+            Charge::Paid => Fact::ProviderPaid,
+            Charge::Declined => Fact::ProviderDeclined,
+            Charge::Pending => Fact::ProviderPending,
+        };
+        payment =
+            payments.record(&input.order_id, fact, &input.cause).await.map_err(record_error)?;
+    }
+    use PaymentState as S;
+    match payment.state {
+        S::Paid => Ok(Output { state: payment.state }),
+        S::Declined => Err(TaskError::outcome("PaymentDeclined", "the provider declined")),
+        S::Awaiting => Err(TaskError::outcome("PaymentPending", "the provider answers later")),
+        S::Voided | S::Refunding | S::Refunded => {
+            Err(TaskError::outcome("OrderCancelling", "the payment was voided before"))
+        }
+        S::Charging => Err(TaskError::busy("the charge has no outcome yet")),
+    }
+}
+
+/// An outcome for certain: when the provider does not answer it is asked what it knows.
+async fn ask(
+    provider: &impl Provider,
+    key: &OrderId,
+    intent: &Intent,
+) -> Result<Charge, TaskError> {
+    match provider.charge(key, intent).await {
+        Ok(charge) => Ok(charge),
+        Err(error @ ProviderError::Refused(_)) => Err(TaskError::broken(error)),
+        Err(ProviderError::Unknown(cause)) => match provider.find(key).await {
+            Ok(Some(charge)) => Ok(charge),
+            // Not there yet, or the provider is down: the next try asks under the same key.
+            Ok(None) => Err(TaskError::busy(ProviderError::Unknown(cause))),
+            Err(error) => Err(TaskError::busy(error)),
+        },
+    }
+}
+
+pub(crate) fn record_error(error: RecordError) -> TaskError {
+    match error {
+        RecordError::Store(error) => error.into(),
+        RecordError::NoPayment(_) | RecordError::Illegal(_) => TaskError::broken(error),
+    }
+}

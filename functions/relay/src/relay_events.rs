@@ -1,0 +1,76 @@
+//! Consumes a table's stream and publishes what the items still have to tell. Only records that failed come back.
+
+use std::collections::HashMap;
+
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use serde_dynamo::from_item;
+use trackops_aws::aggregate::Table;
+use trackops_aws::outbox::Unpublished;
+use trackops_lambda::error::chain;
+
+use crate::publish::{Publisher, publish, trim};
+
+pub async fn handle(bus: &impl Publisher, table: &Table, event: Event) -> DynamoDbEventResponse {
+    let Batch { records, published, newest, mut failed } = read(event.records);
+    let failed_items = publish(bus, &published).await;
+    let trimmable = newest.into_values().filter(|item| !failed_items.contains(&item.pk));
+    trim(table, trimmable.collect()).await;
+    failed.extend(
+        records.iter().filter(|(_, key)| failed_items.contains(key)).map(|(id, _)| id.clone()),
+    );
+    tracing::info!(items = published.len(), failed = failed.len(), "relayed");
+    let mut response = DynamoDbEventResponse::default();
+    response.batch_item_failures = failed
+        .into_iter()
+        .map(|sequence_number| {
+            let mut failure = DynamoDbBatchItemFailure::default();
+            failure.item_identifier = Some(sequence_number);
+            failure
+        })
+        .collect();
+    response
+}
+
+#[derive(Default)]
+struct Batch {
+    /// (sequence number, item) of every record.
+    records: Vec<(String, String)>,
+    /// Every event that some image of the batch holds, once, in order, by item.
+    published: Vec<Unpublished>,
+    /// What the newest image of each item holds: what there is to trim.
+    newest: HashMap<String, Unpublished>,
+    /// Sequence numbers of records that cannot be read.
+    failed: Vec<String>,
+}
+
+fn read(stream: Vec<EventRecord>) -> Batch {
+    let mut batch = Batch::default();
+    let mut places = HashMap::<String, usize>::new();
+    for record in stream {
+        let sequence_number = record.change.sequence_number.unwrap_or_default();
+        let item: Unpublished = match from_item(record.change.new_image) {
+            Ok(item) => item,
+            Err(error) => {
+                tracing::error!(sequence_number, error = chain(&error), "no outbox in this record");
+                batch.failed.push(sequence_number);
+                continue;
+            }
+        };
+        batch.records.push((sequence_number, item.pk.clone()));
+        match places.get(&item.pk) {
+            None => {
+                places.insert(item.pk.clone(), batch.published.len());
+                batch.published.push(item.clone());
+            }
+            Some(place) => {
+                let known = &mut batch.published[*place].outbox;
+                let new = item.outbox.iter().filter(|e| !known.iter().any(|k| k.id == e.id));
+                let new: Vec<_> = new.cloned().collect();
+                known.extend(new);
+            }
+        }
+        batch.newest.insert(item.pk.clone(), item);
+    }
+    batch
+}

@@ -1,0 +1,149 @@
+//! The event bus, on EventBridge.
+
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::primitives::DateTime;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use futures::StreamExt;
+use futures::stream;
+
+use crate::error::StoreError;
+use crate::outbox::OutboxEntry;
+
+/// Entries a PutEvents call takes, and their size together in bytes.
+/// Source: "PutEvents", EventBridge API reference.
+const MAX_ENTRIES: usize = 10;
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Calls under way at once. The default quota is 400 to 10,000 calls a second, by region.
+const CONCURRENT_CALLS: usize = 8;
+
+#[derive(Clone, Debug)]
+pub struct Bus {
+    client: Client,
+    name: String,
+}
+
+/// Why an event was not accepted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the bus did not take the event: {code}: {message}")]
+pub struct Refusal {
+    pub code: String,
+    pub message: String,
+}
+
+impl Bus {
+    pub fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Whether the bus is there.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.client.describe_event_bus().name(&self.name).send().await?;
+        Ok(())
+    }
+
+    /// One result for each event, in the order given: a call that succeeds may still refuse single events.
+    pub async fn publish(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
+        let calls: Vec<_> = chunks(events).into_iter().map(|chunk| self.put(chunk)).collect();
+        let results: Vec<_> = stream::iter(calls).buffered(CONCURRENT_CALLS).collect().await;
+        results.concat()
+    }
+
+    async fn put(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
+        let entries = events.iter().map(|event| self.entry(event)).collect();
+        let answer = match self.client.put_events().set_entries(Some(entries)).send().await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let code = error.as_service_error().and_then(|e| e.meta().code());
+                let refusal = Refusal {
+                    code: code.unwrap_or("CallFailed").to_owned(),
+                    message: aws_smithy_types::error::display::DisplayErrorContext(&error)
+                        .to_string(),
+                };
+                return vec![Err(refusal); events.len()];
+            }
+        };
+        let mut answers = answer.entries.unwrap_or_default().into_iter();
+        events
+            .iter()
+            .map(|_| match answers.next() {
+                Some(entry) if entry.event_id.is_some() && entry.error_code.is_none() => Ok(()),
+                Some(entry) => Err(Refusal {
+                    code: entry.error_code.unwrap_or_else(|| "NoEventId".into()),
+                    message: entry.error_message.unwrap_or_default(),
+                }),
+                None => Err(Refusal {
+                    code: "NoAnswer".into(),
+                    message: "the answer has no entry for it".into(),
+                }),
+            })
+            .collect()
+    }
+
+    fn entry(&self, event: &OutboxEntry) -> PutEventsRequestEntry {
+        PutEventsRequestEntry::builder()
+            .event_bus_name(&self.name)
+            .source(event.kind.source())
+            .detail_type(event.kind.name())
+            .time(DateTime::from_millis(event.time.millis()))
+            .detail(&event.body)
+            .build()
+    }
+}
+
+/// Bytes an entry counts for: 14 for the time, and the UTF-8 of source, detail type and detail.
+/// Source: "Calculating PutEvents event entry size", EventBridge User Guide.
+fn size(event: &OutboxEntry) -> usize {
+    14 + event.kind.source().len() + event.kind.name().len() + event.body.len()
+}
+
+fn chunks<'a, 'b>(events: &'b [&'a OutboxEntry]) -> Vec<&'b [&'a OutboxEntry]> {
+    let mut chunks = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, event) in events.iter().enumerate() {
+        let size = size(event);
+        if index > start && (index - start == MAX_ENTRIES || bytes + size > MAX_BYTES) {
+            chunks.push(&events[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += size;
+    }
+    if start < events.len() {
+        chunks.push(&events[start..]);
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use trackops_domain::Timestamp;
+    use trackops_domain::event::EventType;
+
+    fn event(bytes: usize) -> OutboxEntry {
+        OutboxEntry {
+            id: "ORDER#1#1".into(),
+            kind: EventType::OrderCreated,
+            time: Timestamp::from_millis(0),
+            traceparent: None,
+            body: "x".repeat(bytes),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_call_is_within_the_limits_and_no_event_is_left_out(
+            sizes in prop::collection::vec(0..60_000_usize, 0..60)
+        ) {
+            let events: Vec<_> = sizes.into_iter().map(event).collect();
+            let events: Vec<_> = events.iter().collect();
+            let chunks = chunks(&events);
+            for chunk in &chunks {
+                prop_assert!(!chunk.is_empty() && chunk.len() <= MAX_ENTRIES);
+                prop_assert!(chunk.iter().map(|event| size(event)).sum::<usize>() <= MAX_BYTES);
+            }
+            prop_assert_eq!(chunks.concat(), events);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Store errors, named by what the caller does next.
+
+use std::error::Error;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+type Source = Box<dyn Error + Send + Sync>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else was faster: load again and decide anew.
+    #[error("the item has changed since it was read")]
+    Stale,
+    /// Contention, throttling, a timeout: the same again, a little later.
+    #[error("the service is busy")]
+    Busy(#[source] Source),
+    /// What was read makes no sense, or we are not allowed: page someone.
+    #[error("the store cannot be used as it is")]
+    Corrupt(#[source] Source),
+}
+
+impl StoreError {
+    pub fn corrupt(cause: impl Into<Source>) -> Self {
+        Self::Corrupt(cause.into())
+    }
+}
+
+/// Error codes after which the same request may succeed.
+/// Source: "Error handling with DynamoDB" and the common errors of the services' API references.
+const TRANSIENT: [&str; 12] = [
+    "TransactionConflictException",
+    "TransactionInProgressException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "Throttling",
+    "TooManyRequestsException",
+    "LimitExceededException",
+    "ReplicatedWriteConflictException",
+    "InternalServerError",
+    "InternalFailure",
+    "ServiceUnavailable",
+];
+
+pub(crate) fn is_transient(code: &str) -> bool {
+    TRANSIENT.contains(&code)
+}
+
+impl<E> From<SdkError<E>> for StoreError
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        let status = error.raw_response().map(|raw| raw.status().as_u16());
+        match &error {
+            SdkError::TimeoutError(_)
+            | SdkError::DispatchFailure(_)
+            | SdkError::ResponseError(_) => Self::Busy(Box::new(error)),
+            _ => match error.code() {
+                Some("ConditionalCheckFailedException") => Self::Stale,
+                Some(code) if is_transient(code) => Self::Busy(Box::new(error)),
+                _ if status.is_some_and(|status| status >= 500 || status == 429) => {
+                    Self::Busy(Box::new(error))
+                }
+                _ => Self::Corrupt(Box::new(error)),
+            },
+        }
+    }
+}
+
+impl From<serde_dynamo::Error> for StoreError {
+    fn from(error: serde_dynamo::Error) -> Self {
+        Self::corrupt(error)
+    }
+}

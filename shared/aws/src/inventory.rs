@@ -1,0 +1,362 @@
+//! The `inventory` table: stock levels and the reservations that take from them.
+//!
+//! All lines of a reservation are one transaction with the reservation itself, so units and promises never
+//! disagree. A condition that fails is a business answer; a conflict is waited out.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, KeysAndAttributes, TransactWriteItem, Update,
+};
+use serde_dynamo::aws_sdk_dynamodb_1::from_item;
+use trackops_domain::event::Cause;
+use trackops_domain::reservation::{Fact, Line, Reservation, Shortage};
+use trackops_domain::stock::{StockItem, Taking};
+use trackops_domain::{Event, IllegalMove, OrderId, Sku, Timestamp};
+use uuid::Uuid;
+
+use crate::aggregate::{Aggregate, Item, Table, Write, outbox_values};
+use crate::error::{StoreError, is_transient};
+use crate::outbox;
+use crate::retry;
+
+impl Aggregate for StockItem {
+    fn key(&self) -> String {
+        Self::key(&self.sku)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
+    fn event(&self) -> Option<Event> {
+        self.raised.clone()
+    }
+}
+
+impl Aggregate for Reservation {
+    fn key(&self) -> String {
+        Self::key(&self.id)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
+    fn event(&self) -> Option<Event> {
+        self.raised.clone()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReservationError {
+    #[error("there is no reservation {0}")]
+    NoReservation(OrderId),
+    #[error(transparent)]
+    Illegal(#[from] IllegalMove),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a reservation asks for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub id: OrderId,
+    /// Merged by product, at most 50.
+    pub lines: Vec<Line>,
+    pub expires_at: Timestamp,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    table: Table,
+}
+
+impl Inventory {
+    pub const fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// `Stale` when the product is there already.
+    pub async fn add_item(&self, item: &StockItem) -> Result<(), StoreError> {
+        self.table.create(item).await
+    }
+
+    pub async fn find_item(&self, sku: &Sku) -> Result<Option<StockItem>, StoreError> {
+        self.table.load(&StockItem::key(sku)).await
+    }
+
+    pub async fn find_reservation(&self, id: &OrderId) -> Result<Option<Reservation>, StoreError> {
+        self.table.load(&Reservation::key(id)).await
+    }
+
+    /// All lines or none. The reservation that is recorded is the answer, whoever recorded it: HELD, or
+    /// REJECTED with what is missing, or what has become of it since.
+    pub async fn reserve(&self, wanted: &Wanted) -> Result<Reservation, StoreError> {
+        for attempt in 0..retry::TRIES {
+            let (recorded, stock) = self.look(wanted).await?;
+            if let Some(recorded) = recorded {
+                return Ok(recorded);
+            }
+            let now = Timestamp::now();
+            let tried = match take_all(wanted, &stock, now) {
+                Ok(taken) => self.hold(wanted, &taken, now).await,
+                Err(shortages) => {
+                    let (id, lines) = (wanted.id, wanted.lines.clone());
+                    let refused =
+                        Reservation::rejected(id, lines, shortages, now, wanted.cause.clone());
+                    self.table.create(&refused).await.map(|()| refused)
+                }
+            };
+            match tried {
+                Ok(reservation) => return Ok(reservation),
+                Err(StoreError::Stale | StoreError::Busy(_)) => retry::back_off(attempt).await,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Busy("too many others reserve the same products".into()))
+    }
+
+    /// Makes a hold permanent; a hold that ran out or was released stays so, and is an `Illegal` move.
+    pub async fn commit(
+        &self,
+        id: &OrderId,
+        cause: &Cause,
+    ) -> Result<Reservation, ReservationError> {
+        let decide = |reservation: Option<Reservation>| {
+            let reservation = reservation.ok_or(ReservationError::NoReservation(*id))?;
+            let next = reservation.after(Fact::Committed, Timestamp::now(), cause)?;
+            Ok(next.map_or(Write::Nothing(reservation), Write::Replace))
+        };
+        self.table.decide(&Reservation::key(id), decide).await
+    }
+
+    /// Gives the units back, once. A reservation that does not exist is written as released, so that a
+    /// reserve that comes late is refused.
+    pub async fn release(
+        &self,
+        id: &OrderId,
+        cause: &Cause,
+    ) -> Result<Reservation, ReservationError> {
+        for attempt in 0..retry::TRIES {
+            let now = Timestamp::now();
+            let tried = match self.find_reservation(id).await? {
+                None => {
+                    let tombstone = Reservation::tombstone(*id, now, cause.clone());
+                    self.table.create(&tombstone).await.map(|()| tombstone)
+                }
+                Some(reservation) => match reservation.after(Fact::Released, now, cause)? {
+                    None => return Ok(reservation),
+                    Some(released) => self.give_back(&released, now).await.map(|()| released),
+                },
+            };
+            match tried {
+                Ok(reservation) => return Ok(reservation),
+                Err(StoreError::Stale | StoreError::Busy(_)) => retry::back_off(attempt).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Busy("too many others change the same products".into()).into())
+    }
+
+    /// The reservation and the stock it needs, in one round trip.
+    async fn look(
+        &self,
+        wanted: &Wanted,
+    ) -> Result<(Option<Reservation>, HashMap<Sku, StockItem>), StoreError> {
+        let reservation_key = Reservation::key(&wanted.id);
+        let mut names: Vec<String> =
+            wanted.lines.iter().map(|line| StockItem::key(&line.sku)).collect();
+        names.push(reservation_key.clone());
+        let keys = names.into_iter().map(|key| Item::from([("pk".into(), AttributeValue::S(key))]));
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(keys.collect()))
+            .consistent_read(true)
+            .build()
+            .map_err(StoreError::corrupt)?;
+        let table = &self.table.name;
+        let answer = self.table.client.batch_get_item().request_items(table, keys).send().await?;
+        if answer.unprocessed_keys.is_some_and(|left| !left.is_empty()) {
+            return Err(StoreError::Busy("DynamoDB left keys of a batch unread".into()));
+        }
+        let (mut reservation, mut stock) = (None, HashMap::new());
+        for item in answer.responses.and_then(|mut all| all.remove(table)).unwrap_or_default() {
+            if matches!(item.get("pk"), Some(AttributeValue::S(key)) if *key == reservation_key) {
+                reservation = Some(from_item(item)?);
+            } else {
+                let item: StockItem = from_item(item)?;
+                stock.insert(item.sku.clone(), item);
+            }
+        }
+        Ok((reservation, stock))
+    }
+
+    async fn hold(
+        &self,
+        wanted: &Wanted,
+        taken: &[Taken<'_>],
+        now: Timestamp,
+    ) -> Result<Reservation, StoreError> {
+        let (lines, cause) = (wanted.lines.clone(), wanted.cause.clone());
+        let held = Reservation::held(wanted.id, lines, wanted.expires_at, now, cause);
+        let mut actions = vec![put(self.table.put_action(&held)?)];
+        for taken in taken {
+            actions.push(update(self.take(taken, now)?));
+        }
+        self.transact(actions).await?;
+        Ok(held)
+    }
+
+    async fn give_back(&self, released: &Reservation, now: Timestamp) -> Result<(), StoreError> {
+        let mut actions = vec![update(self.table.replace_action(released)?)];
+        for line in &released.lines {
+            let back = Update::builder()
+                .table_name(&self.table.name)
+                .key("pk", AttributeValue::S(StockItem::key(&line.sku)))
+                .update_expression(
+                    "SET available = available + :quantity, #version = #version + :one, \
+                     updated_at = :now",
+                )
+                .condition_expression("attribute_exists(pk)")
+                .expression_attribute_names("#version", "version")
+                .expression_attribute_values(":quantity", number(line.quantity))
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+                .build()
+                .map_err(StoreError::corrupt)?;
+            actions.push(update(back));
+        }
+        self.transact(actions).await
+    }
+
+    /// Takes units under the weakest condition that keeps the promises: only the reservation that crosses
+    /// the low-stock mark needs the exact version, all others only need enough to be left.
+    fn take(&self, taken: &Taken<'_>, now: Timestamp) -> Result<Update, StoreError> {
+        let Taken { item, quantity, taking } = taken;
+        let mut sets = "SET available = available - :quantity, #version = #version + :one, \
+                        updated_at = :now"
+            .to_owned();
+        let mut condition = "available >= :enough AND low_stock_threshold = :threshold \
+                             AND discontinued = :no"
+            .to_owned();
+        let mut values = Item::from([
+            (":quantity".into(), number(*quantity)),
+            (":one".into(), number(1)),
+            (":now".into(), AttributeValue::S(now.to_string())),
+            (":threshold".into(), number(item.low_stock_threshold)),
+            (":no".into(), AttributeValue::Bool(false)),
+        ]);
+        let mut enough = u64::from(*quantity);
+        match taking {
+            Taking::StaysAbove => enough += u64::from(item.low_stock_threshold) + 1,
+            Taking::AlreadyLow => condition.push_str(" AND available <= :threshold"),
+            Taking::Crosses(event) => {
+                condition.push_str(" AND #version = :version");
+                values.insert(":version".into(), number(item.version));
+                sets = format!("{sets}, {}", outbox::APPEND);
+                outbox_values(&StockItem::key(&item.sku), event, &mut values)?;
+            }
+        }
+        values.insert(":enough".into(), number(enough));
+        Update::builder()
+            .table_name(&self.table.name)
+            .key("pk", AttributeValue::S(StockItem::key(&item.sku)))
+            .update_expression(sets)
+            .condition_expression(condition)
+            .expression_attribute_names("#version", "version")
+            .set_expression_attribute_values(Some(values))
+            .build()
+            .map_err(StoreError::corrupt)
+    }
+
+    /// `Stale` when a condition failed, `Busy` when another transaction was in the way.
+    async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<(), StoreError> {
+        // The same token for the same transaction: should an answer be lost, the SDK's next try, or ours,
+        // does not write it twice. Source: "TransactWriteItems", DynamoDB API reference.
+        let token = Uuid::now_v7().to_string();
+        for attempt in 0..retry::TRIES {
+            let call = self.table.client.transact_write_items();
+            let call = call.client_request_token(&token).set_transact_items(Some(actions.clone()));
+            match call.send().await.map_err(transaction_error) {
+                Ok(_) => return Ok(()),
+                Err(StoreError::Busy(_)) => retry::back_off(attempt).await,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Busy("other transactions were in the way".into()))
+    }
+}
+
+struct Taken<'a> {
+    item: &'a StockItem,
+    quantity: u32,
+    taking: Taking,
+}
+
+fn take_all<'a>(
+    wanted: &Wanted,
+    stock: &'a HashMap<Sku, StockItem>,
+    now: Timestamp,
+) -> Result<Vec<Taken<'a>>, Vec<Shortage>> {
+    let (mut taken, mut shortages) = (Vec::new(), Vec::new());
+    for line in &wanted.lines {
+        let item = stock.get(&line.sku);
+        let taking = item.and_then(|item| {
+            let taking = item.taking(line.quantity, now, &wanted.cause)?;
+            Some(Taken { item, quantity: line.quantity, taking })
+        });
+        match taking {
+            Some(taking) => taken.push(taking),
+            None => shortages.push(Shortage {
+                sku: line.sku.clone(),
+                requested: line.quantity,
+                available: item.filter(|item| !item.discontinued).map_or(0, |item| item.available),
+            }),
+        }
+    }
+    if shortages.is_empty() { Ok(taken) } else { Err(shortages) }
+}
+
+fn transaction_error(error: SdkError<TransactWriteItemsError>) -> StoreError {
+    let reasons = match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+            cancelled.cancellation_reasons()
+        }
+        _ => return error.into(),
+    };
+    let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).collect();
+    if codes.contains(&"ConditionalCheckFailed") {
+        StoreError::Stale
+    } else if codes.iter().any(|code| is_transient(code) || TRANSIENT_REASONS.contains(code)) {
+        StoreError::Busy(Box::new(error))
+    } else {
+        StoreError::Corrupt(Box::new(error))
+    }
+}
+
+/// Cancellation reasons have names of their own. Source: "TransactWriteItems", DynamoDB API reference.
+const TRANSIENT_REASONS: [&str; 3] =
+    ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+fn number(n: impl ToString) -> AttributeValue {
+    AttributeValue::N(n.to_string())
+}
+
+fn put(action: aws_sdk_dynamodb::types::Put) -> TransactWriteItem {
+    TransactWriteItem::builder().put(action).build()
+}
+
+fn update(action: Update) -> TransactWriteItem {
+    TransactWriteItem::builder().update(action).build()
+}

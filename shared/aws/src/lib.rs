@@ -1,0 +1,14 @@
+//! TrackOps on AWS: clients, DynamoDB stores with the outbox inside the aggregate, and the event bus.
+
+pub mod aggregate;
+pub mod bus;
+pub mod catalogue;
+pub mod clients;
+pub mod error;
+pub mod inventory;
+pub mod orders;
+pub mod outbox;
+pub mod payments;
+pub mod retry;
+
+pub use error::StoreError;

@@ -1,0 +1,98 @@
+//! The `orders` table: orders, and who of them somebody has to look at.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use trackops_domain::order::{Fact, Order};
+use trackops_domain::{Event, IllegalMove, OrderId, Timestamp, event::Cause};
+
+use crate::aggregate::{Aggregate, SHARDS, Table, Write};
+use crate::error::StoreError;
+
+impl Aggregate for Order {
+    fn key(&self) -> String {
+        Self::key(&self.id)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
+    fn event(&self) -> Option<Event> {
+        Self::event(self)
+    }
+
+    fn due_at(&self) -> Option<Timestamp> {
+        Self::due_at(self)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("there is no order {0}")]
+    NoOrder(OrderId),
+    #[error(transparent)]
+    Illegal(#[from] IllegalMove),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Clone, Debug)]
+pub struct Orders {
+    table: Table,
+}
+
+impl Orders {
+    pub const fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    pub async fn find(&self, id: &OrderId) -> Result<Option<Order>, StoreError> {
+        self.table.load(&Order::key(id)).await
+    }
+
+    /// `Err` holds the order that was there first.
+    pub async fn place(&self, order: &Order) -> Result<Result<(), Order>, StoreError> {
+        match self.table.create(order).await {
+            Ok(()) => Ok(Ok(())),
+            Err(StoreError::Stale) => match self.find(&order.id).await? {
+                Some(first) => Ok(Err(first)),
+                None => Err(StoreError::corrupt("an order that exists cannot be read")),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records a fact, once: telling it again returns the order as it is.
+    pub async fn record(
+        &self,
+        id: &OrderId,
+        fact: impl Fn(&Order) -> Result<Option<Fact>, RecordError>,
+        cause: &Cause,
+    ) -> Result<Order, RecordError> {
+        let decide = |order: Option<Order>| {
+            let order = order.ok_or(RecordError::NoOrder(*id))?;
+            let next = match fact(&order)? {
+                Some(fact) => order.after(fact, Timestamp::now(), cause)?,
+                None => None,
+            };
+            Ok(next.map_or(Write::Nothing(order), Write::Replace))
+        };
+        self.table.decide(&Order::key(id), decide).await
+    }
+
+    /// Orders that are past the time by which something should have happened, at most `limit` a shard.
+    pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<OrderId>, StoreError> {
+        let shards = stream::iter(0..SHARDS).map(|shard| self.table.due_before(shard, now, limit));
+        let keys: Vec<Vec<String>> = shards.buffer_unordered(SHARDS as usize).try_collect().await?;
+        keys.into_iter()
+            .flatten()
+            .map(|key| {
+                let id = key.strip_prefix("ORDER#").and_then(|id| id.parse().ok());
+                id.ok_or_else(|| StoreError::corrupt(format!("{key} is due but not an order")))
+            })
+            .collect()
+    }
+}

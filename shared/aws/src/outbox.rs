@@ -1,0 +1,138 @@
+//! The publishing side of the outbox: what an item still has to tell, and forgetting it once it is told.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use serde::{Deserialize, Serialize};
+use serde_dynamo::aws_sdk_dynamodb_1::from_item;
+use trackops_domain::event::EventType;
+use trackops_domain::{Event, Timestamp};
+
+use crate::aggregate::{SHARDS, Table};
+use crate::error::StoreError;
+
+/// Appends `:raised`; the item stays in the index since its oldest event that is not published.
+pub(crate) const APPEND: &str = "outbox = list_append(if_not_exists(outbox, :nothing), :raised), \
+     unpublished = :shard, unpublished_since = if_not_exists(unpublished_since, :since)";
+
+/// An event on its way: ready to be sent as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    pub time: Timestamp,
+    pub traceparent: Option<String>,
+    /// The CloudEvent, structured JSON.
+    pub body: String,
+}
+
+impl OutboxEntry {
+    pub fn of(event: &Event) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: event.id.clone(),
+            kind: event.kind,
+            time: event.time,
+            traceparent: event.traceparent.clone(),
+            body: serde_json::to_string(event).map_err(StoreError::corrupt)?,
+        })
+    }
+}
+
+/// What an item of any table still has to tell, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Unpublished {
+    pub pk: String,
+    #[serde(default)]
+    pub outbox: Vec<OutboxEntry>,
+}
+
+/// The index partition of a key: FNV-1a, because it must be the same in every build for ever.
+pub(crate) fn shard(key: &str) -> AttributeValue {
+    let hash = key
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    AttributeValue::S((hash % SHARDS).to_string())
+}
+
+impl Table {
+    /// What the item has to tell now; `None` when it has told everything.
+    pub async fn unpublished(&self, key: &str) -> Result<Option<Unpublished>, StoreError> {
+        let item: Option<Unpublished> = self.item(key).await?.map(from_item).transpose()?;
+        Ok(item.filter(|item| !item.outbox.is_empty()))
+    }
+
+    /// Keys of items that have had something to tell since before `before`, oldest first, at most `limit`.
+    pub async fn unpublished_before(
+        &self,
+        shard: u32,
+        before: Timestamp,
+        limit: i32,
+    ) -> Result<Vec<String>, StoreError> {
+        self.index("unpublished", "unpublished_since", shard, before, limit).await
+    }
+
+    /// Keys of items that somebody has to look at, longest overdue first, at most `limit`.
+    pub async fn due_before(
+        &self,
+        shard: u32,
+        before: Timestamp,
+        limit: i32,
+    ) -> Result<Vec<String>, StoreError> {
+        self.index("due", "due_at", shard, before, limit).await
+    }
+
+    async fn index(
+        &self,
+        index: &str,
+        range: &str,
+        shard: u32,
+        before: Timestamp,
+        limit: i32,
+    ) -> Result<Vec<String>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(index)
+            .key_condition_expression("#shard = :shard AND #range < :before")
+            .expression_attribute_names("#shard", index)
+            .expression_attribute_names("#range", range)
+            .expression_attribute_values(":shard", AttributeValue::S(shard.to_string()))
+            .expression_attribute_values(":before", AttributeValue::S(before.to_string()))
+            .select(Select::AllProjectedAttributes)
+            .limit(limit)
+            .send()
+            .await?;
+        answer
+            .items()
+            .iter()
+            .map(|item| match item.get("pk") {
+                Some(AttributeValue::S(key)) => Ok(key.clone()),
+                _ => Err(StoreError::corrupt("an index entry without a key")),
+            })
+            .collect()
+    }
+
+    /// Forgets exactly the events that were published. When others were added meanwhile it leaves all of
+    /// them: whoever publishes those publishes these again first, so the order holds.
+    pub async fn trim(&self, published: &Unpublished) -> Result<(), StoreError> {
+        let Some(first) = published.outbox.first() else { return Ok(()) };
+        let trimmed = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", AttributeValue::S(published.pk.clone()))
+            .update_expression("REMOVE outbox, unpublished, unpublished_since")
+            .condition_expression("outbox[0].id = :first AND size(outbox) = :count")
+            .expression_attribute_values(":first", AttributeValue::S(first.id.clone()))
+            .expression_attribute_values(
+                ":count",
+                AttributeValue::N(published.outbox.len().to_string()),
+            )
+            .send()
+            .await;
+        match trimmed.map_err(StoreError::from) {
+            Ok(_) | Err(StoreError::Stale) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The `payments` table.
+
+use trackops_domain::payment::{Fact, Payment};
+use trackops_domain::{Event, IllegalMove, OrderId, Timestamp, event::Cause};
+
+use crate::aggregate::{Aggregate, Table, Write};
+use crate::error::StoreError;
+
+impl Aggregate for Payment {
+    fn key(&self) -> String {
+        Self::key(&self.id)
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
+    fn event(&self) -> Option<Event> {
+        self.raised.clone()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("there is no payment {0}")]
+    NoPayment(OrderId),
+    #[error(transparent)]
+    Illegal(#[from] IllegalMove),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Clone, Debug)]
+pub struct Payments {
+    table: Table,
+}
+
+impl Payments {
+    pub const fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    pub async fn find(&self, id: &OrderId) -> Result<Option<Payment>, StoreError> {
+        self.table.load(&Payment::key(id)).await
+    }
+
+    /// Stores the intent before the provider hears of it; the payment that is there already wins.
+    pub async fn intend(&self, intended: Payment) -> Result<Payment, StoreError> {
+        let key = Payment::key(&intended.id);
+        let decide = |found: Option<Payment>| {
+            Ok(found.map_or_else(|| Write::Create(intended.clone()), Write::Nothing))
+        };
+        self.table.decide(&key, decide).await
+    }
+
+    /// Asks for the money not to be kept. A payment that does not exist is written as one that never may.
+    pub async fn void(&self, id: &OrderId, cause: &Cause) -> Result<Payment, RecordError> {
+        let decide = |payment: Option<Payment>| {
+            let now = Timestamp::now();
+            let Some(payment) = payment else {
+                return Ok(Write::Create(Payment::tombstone(*id, now, cause.clone())));
+            };
+            let next = payment.after(Fact::VoidRequested, now, cause)?;
+            Ok(next.map_or(Write::Nothing(payment), Write::Replace))
+        };
+        self.table.decide(&Payment::key(id), decide).await
+    }
+
+    /// Records what the provider says, once.
+    pub async fn record(
+        &self,
+        id: &OrderId,
+        fact: Fact,
+        cause: &Cause,
+    ) -> Result<Payment, RecordError> {
+        let decide = |payment: Option<Payment>| {
+            let payment = payment.ok_or(RecordError::NoPayment(*id))?;
+            let next = payment.after(fact, Timestamp::now(), cause)?;
+            Ok(next.map_or(Write::Nothing(payment), Write::Replace))
+        };
+        self.table.decide(&Payment::key(id), decide).await
+    }
+}

@@ -1,0 +1,204 @@
+//! Endpoints: who calls, what for, and answers that look the same everywhere.
+
+use std::future::Future;
+
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use lambda_http::request::LambdaRequest;
+use lambda_http::tower::Service;
+use lambda_http::{
+    Adapter, Body, Error, LambdaEvent, Request, RequestExt, Response, lambda_runtime, service_fn,
+};
+use lambda_runtime::Diagnostic;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use trackops_domain::Cause;
+use uuid::Uuid;
+
+use crate::error::chain;
+use crate::identity::{Caller, Identity};
+use crate::problem::Problem;
+use crate::task::TaskError;
+
+pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Bytes. Fifty lines and an address take some 8 KiB.
+const MAX_BODY: usize = 64 * 1024;
+
+pub type Answer = Result<Response<Body>, Problem>;
+
+/// A request of a known caller.
+pub struct Call {
+    pub caller: Caller,
+    pub cause: Cause,
+    pub request: Request,
+}
+
+/// Serves an endpoint to callers with a valid token.
+pub async fn serve<H, F>(identity: Identity, handler: H) -> Result<(), Error>
+where
+    H: Fn(Call) -> F + Sync,
+    F: Future<Output = Answer> + Send,
+{
+    serve_public(|request, cause| async {
+        let authorization = header_text(&request, &header::AUTHORIZATION);
+        let caller = identity.verify(authorization)?;
+        handler(Call { caller, cause, request }).await
+    })
+    .await
+}
+
+/// Serves an endpoint that has other means to know its caller, or needs none.
+pub async fn serve_public<H, F>(handler: H) -> Result<(), Error>
+where
+    H: Fn(Request, Cause) -> F + Sync,
+    F: Future<Output = Answer> + Send,
+{
+    lambda_http::run(service_fn(|request| answer(&handler, request))).await
+}
+
+/// Serves an endpoint, and other functions that invoke it directly with JSON: IAM lets those in.
+pub async fn serve_also_direct<H, F, I, O, D, G>(
+    identity: Identity,
+    handler: H,
+    direct: D,
+) -> Result<(), Error>
+where
+    H: Fn(Call) -> F + Sync,
+    F: Future<Output = Answer> + Send,
+    I: DeserializeOwned + Send,
+    O: Serialize,
+    D: Fn(I) -> G + Sync,
+    G: Future<Output = Result<O, TaskError>> + Send,
+{
+    let authenticated = |request: Request, cause| async {
+        let caller = identity.verify(header_text(&request, &header::AUTHORIZATION))?;
+        handler(Call { caller, cause, request }).await
+    };
+    let (authenticated, direct) = (&authenticated, &direct);
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+        let broken = |error: serde_json::Error| Diagnostic::from(TaskError::broken(error));
+        if event.payload.get("httpMethod").is_none() {
+            let input = serde_json::from_value(event.payload).map_err(broken)?;
+            let output = direct(input).await.map_err(Diagnostic::from)?;
+            return serde_json::to_value(output).map_err(broken);
+        }
+        let payload = serde_json::from_value::<LambdaRequest>(event.payload).map_err(broken)?;
+        let mut http = Adapter::from(service_fn(|request| answer(authenticated, request)));
+        let response = http.call(LambdaEvent::new(payload, event.context)).await;
+        serde_json::to_value(response.map_err(Diagnostic::from)?).map_err(broken)
+    }))
+    .await
+}
+
+async fn answer<H, F>(handler: &H, request: Request) -> Result<Response<Body>, Error>
+where
+    H: Fn(Request, Cause) -> F + Sync,
+    F: Future<Output = Answer> + Send,
+{
+    let cause = cause(request.headers());
+    let (method, path) = (request.method().clone(), request.raw_http_path().to_owned());
+    let correlation_id = cause.correlation_id.clone();
+    let answer = handler(request, cause).await;
+    if let Err(Problem { source: Some(source), .. }) = &answer {
+        tracing::error!(correlation_id, error = chain(source.as_ref()), "request failed");
+    }
+    let mut response = answer.unwrap_or_else(Problem::into_response);
+    let status = response.status().as_u16();
+    tracing::info!(correlation_id, %method, path, status, "request");
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&correlation_id) {
+        headers.insert(CORRELATION_ID, value);
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The caller's correlation id when it is a sane one, else a new one.
+fn cause(headers: &HeaderMap) -> Cause {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let sane = |id: &&str| {
+        (1..=128).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    let correlation_id = text(&CORRELATION_ID).filter(sane);
+    Cause {
+        correlation_id: correlation_id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
+        causation_id: None,
+        traceparent: text(&TRACEPARENT).filter(|t| t.len() == 55).map(str::to_owned),
+    }
+}
+
+pub fn header_text<'a>(request: &'a Request, name: &HeaderName) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A path parameter; what cannot be one names nothing.
+pub fn path_param<T: std::str::FromStr>(
+    request: &Request,
+    name: &str,
+    missing: fn() -> Problem,
+) -> Result<T, Problem> {
+    let parameters = request.path_parameters();
+    parameters.first(name).and_then(|text| text.parse().ok()).ok_or_else(missing)
+}
+
+/// The JSON body. Unknown fields are refused by the type.
+pub fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
+    let content_type = header_text(request, &header::CONTENT_TYPE).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "Send JSON with Content-Type: application/json.",
+        ));
+    }
+    let bytes: &[u8] = request.body().as_ref();
+    if bytes.len() > MAX_BODY {
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "The body is larger than 64 KiB.",
+        ));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        use serde_json::error::Category;
+        let problem = match error.classify() {
+            Category::Data => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid-request",
+                "The body does not have the fields it should have.",
+            ),
+            _ => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed-json",
+                "The body is not well-formed JSON.",
+            ),
+        };
+        problem.detail(error.to_string())
+    })
+}
+
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    // Only maps with keys that are no strings fail to serialise, and no answer has one.
+    let text = serde_json::to_string(body).unwrap_or_else(|error| {
+        tracing::error!(error = chain(&error), "an answer could not be serialised");
+        "{}".into()
+    });
+    let mut response = Response::new(Body::Text(text));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// An answer that carries the version of what it shows, as a strong `ETag`.
+pub fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Response<Body> {
+    let mut response = json(status, body);
+    if let Ok(etag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}

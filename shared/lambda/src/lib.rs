@@ -1,0 +1,13 @@
+//! What every Lambda shares: start-up, configuration, identity, problems, saga tasks and batches.
+
+pub mod batch;
+pub mod config;
+pub mod error;
+pub mod fields;
+pub mod http;
+pub mod identity;
+pub mod problem;
+pub mod task;
+pub mod telemetry;
+
+pub use lambda_runtime::Error;

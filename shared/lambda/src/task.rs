@@ -1,0 +1,78 @@
+//! Saga tasks: outcomes that the state machine can tell apart by name.
+
+use std::error::Error as StdError;
+use std::future::Future;
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use trackops_aws::StoreError;
+
+use crate::error::chain;
+
+/// An error that `Retry` and `Catch` of the state machine match by `name`.
+#[derive(Debug)]
+pub struct TaskError {
+    pub name: &'static str,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl TaskError {
+    /// Nothing is wrong with the system; the saga takes another way.
+    pub fn outcome(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, message: message.into(), source: None }
+    }
+
+    /// The same again may work.
+    pub fn busy(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let message = "busy; try again".into();
+        Self { name: "Busy", message, source: Some(source.into()) }
+    }
+
+    /// Trying again does not help; somebody has to look.
+    pub fn broken(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let message = "failed; the log says why".into();
+        Self { name: "Broken", message, source: Some(source.into()) }
+    }
+}
+
+impl From<StoreError> for TaskError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Stale | StoreError::Busy(_) => Self::busy(error),
+            StoreError::Corrupt(_) => Self::broken(error),
+        }
+    }
+}
+
+impl From<TaskError> for Diagnostic {
+    fn from(error: TaskError) -> Self {
+        Self { error_type: error.name.into(), error_message: error.message }
+    }
+}
+
+/// Runs a function that is invoked with JSON and answers with JSON.
+pub async fn run<I, O, H, F>(handler: H) -> Result<(), Error>
+where
+    I: DeserializeOwned + Send,
+    O: Serialize + Send,
+    H: Fn(I) -> F + Sync,
+    F: Future<Output = Result<O, TaskError>> + Send,
+{
+    let handler = &handler;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<I>| async move {
+        let answer = handler(event.payload).await;
+        match &answer {
+            Ok(_) => tracing::info!("done"),
+            Err(TaskError { name, message, source: None }) => {
+                tracing::info!(outcome = name, message, "done");
+            }
+            Err(TaskError { name, source: Some(source), .. }) => {
+                tracing::error!(outcome = name, error = chain(source.as_ref()), "failed");
+            }
+        }
+        answer
+    }))
+    .await
+}
