@@ -32,7 +32,7 @@ pub async fn deploy(
     packages: BTreeMap<String, Package>,
     parameters: &BTreeMap<String, String>,
 ) -> Result<Outputs> {
-    let step = Step::start(&format!("Deploying {} functions with CloudFormation", packages.len()));
+    let step = Step::start("Deploying template.yaml with CloudFormation");
     let template_url = upload(aws, template, packages).await?;
     let client = aws.cloudformation();
     settle(&client, &step).await?;

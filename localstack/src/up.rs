@@ -116,7 +116,7 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
     // Before the build: a taken port should not cost minutes.
     let endpoints = cloud(instance, options, &program, python).await?;
     let binaries = template.binaries();
-    let step = Step::start(&format!("Building {} functions", binaries.len()));
+    let step = Step::start(&format!("Building the {} binaries of the functions", binaries.len()));
     let built = functions::build(&binaries, options.release).await?;
     let release = options.release;
     let packages = tokio::task::spawn_blocking(move || functions::pack(&built, release)).await??;
@@ -127,6 +127,7 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
     let aws = Aws::at(&endpoints.endpoint);
     let own = [
         ("Deployment", "local".to_owned()),
+        ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned()),
         ("JwtIssuer", endpoints.issuer.clone()),
         ("JwtAudience", AUDIENCE.to_owned()),
         ("JwtKeys", serde_json::to_string(&Signer::of(instance)?.jwks())?),
