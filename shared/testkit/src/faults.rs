@@ -119,11 +119,11 @@ impl FaultGuard {
             .unwrap_or_else(|| panic!("fault {} is not among {faults}", self.id))
     }
 
-    /// Waits until the fault struck at least once.
-    pub async fn struck(&self) {
-        eventually("the injected fault to strike", async || match self.hits().await {
-            0 => Err("no call it applies to".to_owned()),
-            _ => Ok(()),
+    /// Waits until the fault struck at least this often.
+    pub async fn struck(&self, times: u64) {
+        eventually(&format!("the injected fault to strike {times} times"), async || {
+            let hits = self.hits().await;
+            if hits >= times { Ok(()) } else { Err(format!("{hits} times")) }
         })
         .await
     }

@@ -6,6 +6,7 @@ mod events;
 mod faults;
 mod system;
 mod wait;
+mod webhook;
 mod world;
 
 pub use api::{Answer, Basket, Caller, Item, Order};
@@ -14,4 +15,5 @@ pub use events::{EventTap, SeenEvent};
 pub use faults::{Fault, FaultGuard};
 pub use system::{System, workspace_root};
 pub use wait::{eventually, eventually_within};
+pub use webhook::{WebhookSecret, unix_now};
 pub use world::{World, unique};

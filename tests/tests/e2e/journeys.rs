@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use serde_json::json;
 use trackops_testkit::{Basket, Fault, World, eventually, eventually_within};
 
 #[tokio::test]
@@ -93,7 +94,7 @@ async fn money_that_comes_after_the_deadline_goes_back_and_the_order_has_expired
     world.until_status(id, &["AWAITING_PAYMENT"]).await;
 
     eventually_within(Duration::from_secs(120), "the order to expire", async || {
-        world.invoke("recover-sagas", serde_json::json!({})).await;
+        world.invoke("recover-sagas", json!({})).await.expect("recover-sagas runs");
         let order = world.operator.find(id).await;
         if order.status == "EXPIRED" { Ok(()) } else { Err(order.status) }
     })
@@ -121,7 +122,7 @@ async fn cancelling_a_pending_order_gives_everything_back_even_to_a_late_reserva
         .inject(Fault::of_function("reserve-inventory", &id).until_lifted().raising("Busy"))
         .await;
     world.customer.order(&basket).await;
-    fault.struck().await;
+    fault.struck(1).await;
     assert_eq!(world.customer.find(&id).await.status, "PENDING");
 
     world.cancel(&id).await;

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
-use trackops_testkit::{Basket, World};
+use trackops_testkit::{Basket, World, unix_now};
 
 #[tokio::test]
 async fn without_a_valid_token_nobody_gets_in() {
@@ -82,4 +82,38 @@ async fn an_unknown_product_cannot_be_ordered() {
     let world = World::new().await;
     let answer = world.customer.place(&Basket::of("NO-SUCH-THING", 1)).await;
     answer.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn only_what_the_provider_signed_just_now_counts_as_its_word() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_late")).await;
+    let id = &order.order_id;
+    world.until_status(id, &["AWAITING_PAYMENT"]).await;
+    let secret = world.webhook_secret().await;
+    let (now, old) = (unix_now(), unix_now() - 3600);
+    let paid = json!({"chargeKey": id, "outcome": "PAID"}).to_string();
+    let declined = json!({"chargeKey": id, "outcome": "DECLINED"}).to_string();
+
+    for (timestamp, signature) in [
+        (now, "v1=00".to_owned()),
+        (now, secret.sign(now, &declined)),
+        (now, secret.sign(now - 1, &paid)),
+        (old, secret.sign(old, &paid)),
+    ] {
+        let answer = world.post_webhook(timestamp, &signature, &paid).await;
+        answer.expecting_problem(StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(world.customer.find(id).await.status, "AWAITING_PAYMENT");
+
+    let signature = secret.sign(now, &declined);
+    for _ in 0..3 {
+        world.post_webhook(now, &signature, &declined).await.expecting(StatusCode::NO_CONTENT);
+    }
+    let order = world.until_status(id, &["REJECTED"]).await;
+    assert_eq!(order.reason.as_deref(), Some("PAYMENT_DECLINED"));
+    world.post_webhook(now, &signature, &declined).await.expecting(StatusCode::NO_CONTENT);
+    let books = world.books_balance(&tea, 5, &[id]).await;
+    assert_eq!((books.available(), books.taken()), (5, 0));
 }
