@@ -17,7 +17,7 @@ use serde::Deserialize;
 /// Seconds an order waits for its payment here: long enough to act before it passes, short enough to see it pass.
 const PAYMENT_DEADLINE_SECONDS: u32 = 40;
 
-/// Names the file that holds what `cargo local up --json` printed, to test that system instead of a new one.
+/// Names the file that holds what `cargo local up --json --faults` printed, to test that system instead of a new one.
 const RUNNING_SYSTEM: &str = "TRACKOPS_ENDPOINTS_JSON";
 
 /// Where a running TrackOps is. Plain data, because every test brings a runtime, and so clients, of its own.
@@ -30,14 +30,10 @@ pub struct System {
     pub payments: String,
     pub region: String,
     pub stack: String,
-    #[serde(default = "default_instance")]
+    #[serde(skip)]
     instance: String,
     #[serde(skip)]
     outputs: HashMap<String, String>,
-}
-
-fn default_instance() -> String {
-    "default".to_owned()
 }
 
 impl System {
@@ -56,13 +52,22 @@ impl System {
     }
 
     fn start_or_attach() -> Result<Self> {
-        let described = match std::env::var(RUNNING_SYSTEM) {
-            Ok(path) => std::fs::read_to_string(&path)
-                .with_context(|| format!("{RUNNING_SYSTEM} names {path}"))?,
-            Err(_) => start()?,
+        let (instance, described) = match std::env::var(RUNNING_SYSTEM) {
+            Ok(path) => {
+                let described = std::fs::read_to_string(&path);
+                let described =
+                    described.with_context(|| format!("{RUNNING_SYSTEM} names {path}"))?;
+                ("default".to_owned(), described)
+            }
+            Err(_) => {
+                let instance = format!("test-{}", std::process::id());
+                let described = start(&instance)?;
+                (instance, described)
+            }
         };
         let mut system: Self = serde_json::from_str(&described)
             .with_context(|| format!("`cargo local up --json` printed {described:?}"))?;
+        system.instance = instance;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         system.outputs = runtime.block_on(system.read_outputs())?;
         Ok(system)
@@ -117,15 +122,11 @@ impl System {
 }
 
 /// Starts an instance that ends with this process, however that ends.
-fn start() -> Result<String> {
-    let process = std::process::id();
-    eprintln!(
-        "starting TrackOps on a local cloud for these tests; its state is in target/local/test-{process}"
-    );
+fn start(instance: &str) -> Result<String> {
+    eprintln!("starting TrackOps on a local cloud for these tests, instance {instance}");
     run(runner()?
         .args(["up", "--detach", "--json", "--no-demo", "--faults", "--port", "0"])
-        .args(["--instance", &format!("test-{process}")])
-        .args(["--while-pid", &process.to_string()])
+        .args(["--instance", instance, "--while-pid", &std::process::id().to_string()])
         .args(["--parameter", &format!("PaymentDeadlineSeconds={PAYMENT_DEADLINE_SECONDS}")]))
 }
 
