@@ -13,8 +13,8 @@ const IDEMPOTENCY_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_6f0a_1d1b_4c5e_9b7a_7
 pub enum BadId {
     #[error("must be a UUID")]
     NotUuid,
-    #[error("must be 1 to {max} characters out of letters, digits and . _ - : @")]
-    Characters { max: usize },
+    #[error("must be 1 to {max} characters out of letters, digits and {punctuation}")]
+    Characters { max: usize, punctuation: &'static str },
 }
 
 /// An order. The reservation and the payment made for it carry the same id.
@@ -73,7 +73,7 @@ impl TryFrom<String> for OrderId {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $max:literal) => {
+    ($(#[$doc:meta])* $name:ident, $max:literal, $punctuation:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(into = "String", try_from = "String")]
@@ -98,11 +98,11 @@ macro_rules! text_id {
             type Err = BadId;
 
             fn from_str(text: &str) -> Result<Self, BadId> {
-                let allowed = |c: char| c.is_ascii_alphanumeric() || "._-:@".contains(c);
+                let allowed = |c: char| c.is_ascii_alphanumeric() || $punctuation.contains(c);
                 if (1..=$max).contains(&text.len()) && text.chars().all(allowed) {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(BadId::Characters { max: $max })
+                    Err(BadId::Characters { max: $max, punctuation: $punctuation })
                 }
             }
         }
@@ -125,11 +125,11 @@ macro_rules! text_id {
 
 text_id!(
     /// A stock keeping unit; `productId` in the API.
-    Sku, 64
+    Sku, 64, "._-:@"
 );
 text_id!(
     /// A customer, as the token's `sub` names them.
-    CustomerId, 64
+    CustomerId, 64, "._-:@|"
 );
 
 #[cfg(test)]

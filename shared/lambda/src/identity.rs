@@ -92,8 +92,7 @@ impl Identity {
 
     /// The caller that the value of an `Authorization` header names.
     pub fn verify(&self, authorization: Option<&str>) -> Result<Caller, Problem> {
-        let missing = || Problem::unauthorized("A bearer token is needed.");
-        let refused = || Problem::unauthorized("The bearer token is not valid here.");
+        let (missing, refused) = (Problem::token_missing, Problem::token_refused);
         let (scheme, token) = authorization.and_then(|v| v.split_once(' ')).ok_or_else(missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(missing());

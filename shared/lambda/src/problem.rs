@@ -72,7 +72,14 @@ impl Problem {
         problem
     }
 
-    pub fn unauthorized(title: &'static str) -> Self {
+    /// Source of the challenges: RFC 6750, section 3.
+    pub fn token_missing() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A bearer token is needed.")
+            .header("www-authenticate", "Bearer")
+    }
+
+    pub fn token_refused() -> Self {
+        let title = "The bearer token is not valid here.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title)
             .header("www-authenticate", "Bearer error=\"invalid_token\"")
     }
