@@ -439,6 +439,19 @@ class Patches(unittest.TestCase):
 
         until(logged, "the line in the function's log group")
 
+    def test_a_burst_waits_for_the_environments_that_the_processors_can_use(self):
+        most = max(4, 2 * (os.cpu_count() or 1))
+
+        def within_bounds(cloud):
+            before = set(cloud.pids())
+            burst = [{"sleep": 0.5}] * 3 * most
+            with ThreadPoolExecutor(len(burst)) as pool:
+                answers = list(pool.map(cloud.invoke, burst))
+            self.assertTrue(all("env" in answer for answer in answers), answers)
+            return len(set(cloud.pids()) - before) <= most
+
+        self.needs("environments.wait_for_a_free_environment", within_bounds)
+
     def test_an_execution_starts_at_once(self):
         self.needs(
             "step_functions.start_at_once",

@@ -4,9 +4,9 @@ Each patch says what AWS does. `test_cloud.py` shows for each that ministack alo
 and fails when a new version no longer needs the patch.
 """
 
-from . import api_gateway, cloudformation, runtime_api, step_functions, streams
+from . import api_gateway, cloudformation, environments, runtime_api, step_functions, streams
 
 
 def apply():
-    for area in (api_gateway, cloudformation, runtime_api, step_functions, streams):
+    for area in (api_gateway, cloudformation, environments, runtime_api, step_functions, streams):
         area.apply()
