@@ -15,6 +15,8 @@ use crate::token::{Role, sign};
 pub const PLENTIFUL: &str = "TEA-SENCHA-100";
 pub const SOLD_OUT: &str = "TEA-GYOKURO-50";
 
+/// Where an order may end here; the demo ships nothing.
+const ENDS: [&str; 4] = ["CONFIRMED", "REJECTED", "CANCELLED", "EXPIRED"];
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
 struct Journey {
@@ -57,7 +59,7 @@ const JOURNEYS: [Journey; 4] = [
     },
 ];
 
-/// Which journeys to show.
+/// Which journeys to show: the first as a part of `up`, whose result is another; all as a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     First,
@@ -67,19 +69,15 @@ pub enum Show {
 /// # Errors
 /// When a journey does not end as it should.
 pub async fn demo(instance: &Instance, show: Show) -> Result<()> {
-    let watcher = Watcher::of(instance).await?;
+    let watcher = Watcher::of(instance, show).await?;
     let count = if show == Show::All { JOURNEYS.len() } else { 1 };
     for (number, journey) in JOURNEYS[..count].iter().enumerate() {
-        eprintln!(
-            "\n{}. {}: 2 x {}, paid with {}",
-            number + 1,
-            journey.title,
-            journey.product,
-            journey.payment_method
-        );
+        let Journey { title, product, payment_method, .. } = journey;
+        watcher
+            .say(&format!("\n{}. {title}: 2 x {product}, paid with {payment_method}", number + 1));
         watcher.travel(journey).await?;
     }
-    eprintln!();
+    watcher.say("");
     Ok(())
 }
 
@@ -89,6 +87,7 @@ struct Watcher {
     running: Running,
     outputs: Outputs,
     token: String,
+    show: Show,
 }
 
 /// What the three services say of one order.
@@ -101,19 +100,19 @@ struct Sight {
 }
 
 impl Watcher {
-    async fn of(instance: &Instance) -> Result<Self> {
+    async fn of(instance: &Instance, show: Show) -> Result<Self> {
         let running = instance.expect_running()?;
         let aws = Aws::at(&running.endpoints.endpoint);
         let outputs = stack::outputs(&aws).await?;
         let token = sign(instance.name(), Role::Customer, Some("demo-customer"))?;
-        Ok(Self { http: Client::new(), aws, running, outputs, token })
+        Ok(Self { http: Client::new(), aws, running, outputs, token, show })
     }
 
     async fn travel(&self, journey: &Journey) -> Result<()> {
         let started = Instant::now();
         let order = self.place(journey).await?;
         let id = order["orderId"].as_str().context("an order has an id")?;
-        tell(
+        self.tell(
             started,
             &format!(
                 "order {id} is placed: {} {}",
@@ -126,7 +125,7 @@ impl Watcher {
             let answer =
                 self.http.delete(self.order_url(id)).bearer_auth(&self.token).send().await?;
             expect(answer, StatusCode::ACCEPTED).await?;
-            tell(started, "the customer cancels");
+            self.tell(started, "the customer cancels");
             self.follow(id, "CANCELLED", started, seen).await?;
         }
         Ok(())
@@ -156,7 +155,7 @@ impl Watcher {
         loop {
             let now = self.look(id).await?;
             for line in now.news_since(&seen) {
-                tell(started, &line);
+                self.tell(started, &line);
             }
             if now.is_settled_as(end) {
                 return Ok(now);
@@ -197,27 +196,42 @@ impl Watcher {
         Ok(found["Item"]["state"]["S"].as_str().map(str::to_owned))
     }
 
+    fn tell(&self, started: Instant, what: &str) {
+        self.say(&format!("   {:6.2} s  {what}", started.elapsed().as_secs_f32()));
+    }
+
+    fn say(&self, line: &str) {
+        match self.show {
+            Show::First => eprintln!("{line}"),
+            Show::All => println!("{line}"),
+        }
+    }
+
     fn order_url(&self, id: &str) -> String {
         format!("{}/api/orders/{id}", self.running.endpoints.orders)
     }
 }
 
 impl Sight {
-    /// One line per change, in the order in which things happen to an order.
+    /// One line per change. What comes together is told in its likely order: stock, payment, the order's end.
     fn news_since(&self, before: &Self) -> Vec<String> {
-        let mut news = Vec::new();
-        if self.stock != before.stock {
-            news.extend(self.stock.as_ref().map(|state| format!("stock is {state}")));
-        }
-        if self.payment != before.payment {
-            news.extend(self.payment.as_ref().map(|state| format!("payment is {state}")));
-        }
-        if self.order != before.order {
-            let reason =
-                self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            news.push(format!("order is {}{reason}", self.order));
-        }
-        news
+        let changed = |name, now: &Option<String>, before: &Option<String>| {
+            now.as_ref().filter(|_| now != before).map(|state| format!("{name} is {state}"))
+        };
+        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let order =
+            (self.order != before.order).then(|| format!("order is {}{reason}", self.order));
+        let (begins, ends) =
+            if ENDS.contains(&self.order.as_str()) { (None, order) } else { (order, None) };
+        [
+            begins,
+            changed("stock", &self.stock, &before.stock),
+            changed("payment", &self.payment, &before.payment),
+            ends,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn is_settled_as(&self, end: &str) -> bool {
@@ -257,10 +271,6 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
-fn tell(started: Instant, what: &str) {
-    eprintln!("   {:6.2} s  {what}", started.elapsed().as_secs_f32());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,7 +296,7 @@ mod tests {
     #[test]
     fn news_are_told_once() {
         let held = sight("PENDING", Some("HELD"), None);
-        assert_eq!(held.news_since(&Sight::default()), ["stock is HELD", "order is PENDING"]);
+        assert_eq!(held.news_since(&Sight::default()), ["order is PENDING", "stock is HELD"]);
         assert_eq!(
             sight("PENDING", Some("HELD"), Some("PAID")).news_since(&held),
             ["payment is PAID"]
