@@ -73,3 +73,40 @@ impl From<serde_dynamo::Error> for StoreError {
         Self::corrupt(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canned::{self, Canned};
+
+    async fn told(status: u16, code: &str) -> StoreError {
+        let dynamodb = Canned::answering([(status, canned::error(code))]);
+        dynamodb.table().item("ORDER#1").await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_failed_says_load_again() {
+        let error = told(400, "ConditionalCheckFailedException").await;
+        assert!(matches!(error, StoreError::Stale), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn contention_throttling_and_outages_say_the_same_again_later() {
+        for code in TRANSIENT {
+            let error = told(400, code).await;
+            assert!(matches!(error, StoreError::Busy(_)), "{code}: {error:?}");
+        }
+        for status in [429, 500, 503] {
+            let error = told(status, "SomethingNew").await;
+            assert!(matches!(error, StoreError::Busy(_)), "{status}: {error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_no_repetition_mends_pages_someone() {
+        for code in ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"] {
+            let error = told(400, code).await;
+            assert!(matches!(error, StoreError::Corrupt(_)), "{code}: {error:?}");
+        }
+    }
+}

@@ -121,7 +121,7 @@ impl Inventory {
             };
             match tried {
                 Ok(reservation) => return Ok(reservation),
-                Err(StoreError::Stale | StoreError::Busy(_)) => retry::back_off(attempt).await,
+                Err(StoreError::Stale) => retry::back_off(attempt).await,
                 Err(error) => return Err(error),
             }
         }
@@ -163,7 +163,7 @@ impl Inventory {
             };
             match tried {
                 Ok(reservation) => return Ok(reservation),
-                Err(StoreError::Stale | StoreError::Busy(_)) => retry::back_off(attempt).await,
+                Err(StoreError::Stale) => retry::back_off(attempt).await,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -280,7 +280,8 @@ impl Inventory {
             .map_err(StoreError::corrupt)
     }
 
-    /// `Stale` when a condition failed, `Busy` when another transaction was in the way.
+    /// `Stale` when a condition failed; `Busy` when others were in the way every time, so that whoever
+    /// called gives up too, and the waiting of the two does not multiply.
     async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<(), StoreError> {
         // The same token for the same transaction: should an answer be lost, the SDK's next try, or ours,
         // does not write it twice. Source: "TransactWriteItems", DynamoDB API reference.
@@ -359,4 +360,65 @@ fn put(action: aws_sdk_dynamodb::types::Put) -> TransactWriteItem {
 
 fn update(action: Update) -> TransactWriteItem {
     TransactWriteItem::builder().update(action).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canned::{Canned, cancelled, error};
+    use serde_json::{Value, json};
+
+    /// Asks a DynamoDB that has one TEA and answers the transactions so.
+    async fn reserve(
+        transactions: impl IntoIterator<Item = (u16, Value)>,
+    ) -> (Result<Reservation, StoreError>, Vec<Value>) {
+        let sku: Sku = "TEA".parse().unwrap();
+        let now = Timestamp::now();
+        let tea = json!({
+            "pk": {"S": "STOCK#TEA"}, "sku": {"S": "TEA"}, "version": {"N": "1"},
+            "name": {"S": "Tea"}, "unit_price": {"N": "250"}, "currency": {"S": "EUR"},
+            "on_hand": {"N": "1"}, "available": {"N": "1"}, "low_stock_threshold": {"N": "0"},
+            "discontinued": {"BOOL": false}, "created_at": {"S": now}, "updated_at": {"S": now},
+        });
+        let look = (200, json!({"Responses": {"table": [tea]}}));
+        let dynamodb = Canned::answering([look].into_iter().chain(transactions));
+        let wanted = Wanted {
+            id: OrderId::generate(),
+            lines: vec![Line { sku, quantity: 1 }],
+            expires_at: now,
+            cause: Cause::default(),
+        };
+        let answer = Inventory::new(dynamodb.table()).reserve(&wanted).await;
+        (answer, dynamodb.requests().split_off(1))
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_met_another_is_tried_again_as_the_same_one() {
+        let (answer, asked) = reserve([
+            (400, cancelled(&["None", "TransactionConflict"])),
+            (400, error("ThrottlingException")),
+            (200, json!({})),
+        ])
+        .await;
+        assert!(answer.is_ok(), "{answer:?}");
+        assert_eq!(asked.len(), 3);
+        assert!(asked[0]["ClientRequestToken"].is_string());
+        assert!(asked.iter().all(|request| *request == asked[0]), "{asked:#?}");
+    }
+
+    #[tokio::test]
+    async fn a_reservation_that_never_gets_its_turn_is_busy() {
+        let conflict = (400, cancelled(&["TransactionConflict", "None"]));
+        let (answer, _) = reserve(vec![conflict; retry::TRIES as usize]).await;
+        assert!(matches!(answer, Err(StoreError::Busy(_))), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_no_repetition_mends_pages_someone() {
+        for told in [cancelled(&["ValidationError", "None"]), error("AccessDeniedException")] {
+            let (answer, asked) = reserve([(400, told)]).await;
+            assert!(matches!(answer, Err(StoreError::Corrupt(_))), "{answer:?}");
+            assert_eq!(asked.len(), 1, "it was tried again");
+        }
+    }
 }

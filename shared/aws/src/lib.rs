@@ -2,6 +2,8 @@
 
 pub mod aggregate;
 pub mod bus;
+#[cfg(test)]
+mod canned;
 pub mod catalogue;
 pub mod clients;
 pub mod error;
