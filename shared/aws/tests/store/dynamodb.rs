@@ -1,0 +1,124 @@
+//! Tables as `template.yaml` defines them, a new one for each test, so that tests run beside each other.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::sync::OnceLock;
+use std::{env, mem, thread};
+
+use anyhow::{Context, Result};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use serde_json::{Value, json};
+use trackops_aws::aggregate::{Item, Table};
+use trackops_local::clients::Aws;
+use trackops_local::cloud::Cloud;
+use trackops_local::instance::{Instance, REGION, workspace};
+use trackops_local::python;
+use uuid::Uuid;
+
+const ENDPOINT: &str = "TRACKOPS_DYNAMODB_ENDPOINT";
+
+/// A table with nobody else in it.
+pub struct OwnTable {
+    pub table: Table,
+    client: Client,
+    name: String,
+}
+
+impl OwnTable {
+    /// `resource` is the table's name in `template.yaml`.
+    pub async fn like(resource: &str) -> Self {
+        let endpoint = endpoint();
+        let name = format!("{resource}-{}", Uuid::now_v7());
+        let definition = definition(resource, &name).unwrap();
+        let aws = Aws::at(endpoint);
+        aws.call("dynamodb", "DynamoDB_20120810.CreateTable", &definition).await.unwrap();
+        let config = config(endpoint);
+        let table = Table::connect(&config, name.clone()).await.unwrap();
+        Self { table, client: Client::new(&config), name }
+    }
+
+    /// What is stored under `key`, attribute by attribute.
+    pub async fn attributes(&self, key: &str) -> Item {
+        let call = self.client.get_item().table_name(&self.name).consistent_read(true);
+        let answer = call.key("pk", AttributeValue::S(key.to_owned())).send().await.unwrap();
+        answer.item.unwrap_or_else(|| panic!("there is no {key}"))
+    }
+}
+
+/// The input of CreateTable: those properties of the template's table that it takes.
+fn definition(resource: &str, name: &str) -> Result<Value> {
+    let template = fs::read_to_string(workspace().join("template.yaml"))?;
+    let template: yaml_serde::Value = yaml_serde::from_str(&template)?;
+    let properties = &template["Resources"][resource]["Properties"];
+    let mut input = json!({"TableName": name});
+    for part in [
+        "BillingMode",
+        "AttributeDefinitions",
+        "KeySchema",
+        "GlobalSecondaryIndexes",
+        "StreamSpecification",
+    ] {
+        let part_of = properties.get(part);
+        input[part] = serde_json::to_value(part_of.with_context(|| format!("no {part}"))?)?;
+    }
+    // CloudFormation takes it for granted.
+    input["StreamSpecification"]["StreamEnabled"] = json!(true);
+    Ok(input)
+}
+
+fn config(endpoint: &str) -> SdkConfig {
+    let account = Credentials::from_keys("000000000000", "local", None);
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::new(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(account))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .sleep_impl(TokioSleep::new())
+        .build()
+}
+
+fn endpoint() -> &'static str {
+    static CHOSEN: OnceLock<String> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        env::var(ENDPOINT).unwrap_or_else(|_| {
+            // On a thread of its own, because the caller is inside a runtime.
+            let started = thread::spawn(start_local_cloud).join().expect("it did not panic");
+            started.unwrap_or_else(|error| panic!("no DynamoDB to test with: {error:?}"))
+        })
+    })
+}
+
+/// Starts a cloud that ends when this process does, however that ends.
+fn start_local_cloud() -> Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (instance, taken) = free_instance()?;
+        let python = python::environment().await?;
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let cloud = Cloud::start(&instance, &python, port, false).await?;
+        let endpoint = cloud.endpoint.clone();
+        // Dropped, one would end the cloud and the other give its directory away.
+        mem::forget((cloud, taken));
+        Ok(endpoint)
+    })
+}
+
+/// The first that no other run of this suite uses, so that runs do not pile up directories.
+fn free_instance() -> Result<(Instance, File)> {
+    let mut number = 1;
+    loop {
+        let instance = Instance::named(&format!("store-{number}"))?;
+        if let Some(taken) = instance.try_keep()? {
+            return Ok((instance, taken));
+        }
+        number += 1;
+    }
+}

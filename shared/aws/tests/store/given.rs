@@ -1,0 +1,113 @@
+//! What the tests start from.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::future::join_all;
+use trackops_aws::inventory::{Inventory, Wanted};
+use trackops_domain::money::Currency;
+use trackops_domain::order::{Address, Line as OrderLine, NewOrder, Order};
+use trackops_domain::reservation::Line;
+use trackops_domain::stock::StockItem;
+use trackops_domain::{Cause, OrderId, Sku, Timestamp};
+
+use crate::dynamodb::OwnTable;
+
+/// All of them start before any of them ends.
+pub async fn at_once<T, F: Future<Output = T>>(count: usize, task: impl Fn(usize) -> F) -> Vec<T> {
+    join_all((0..count).map(task)).await
+}
+
+pub fn cause() -> Cause {
+    Cause { correlation_id: "a test".into(), ..Cause::default() }
+}
+
+pub fn eur() -> Currency {
+    Currency::from_code("EUR").unwrap()
+}
+
+pub fn sku(name: &str) -> Sku {
+    name.parse().unwrap()
+}
+
+/// Placed at `at` and to be paid within a quarter of an hour.
+pub fn order(id: OrderId, at: Timestamp) -> Order {
+    let tea = OrderLine { sku: sku("TEA"), name: "Tea".into(), quantity: 2, unit_price: 250 };
+    let new = NewOrder {
+        id,
+        customer_id: "alice".parse().unwrap(),
+        lines: vec![tea],
+        currency: eur(),
+        address: Address {
+            street_address: "1 Quay".into(),
+            city: "Cork".into(),
+            state: None,
+            postal_code: "T12".into(),
+            country: "IE".into(),
+            phone_number: None,
+        },
+        delivery_instructions: None,
+        payment_method: "tok_ok".into(),
+        request_hash: "hash".into(),
+        payment_window: Duration::from_secs(900),
+    };
+    Order::place(new, at, cause()).unwrap()
+}
+
+/// `units` in the house, none of them promised; low when `threshold` are left.
+pub fn item(name: &str, units: u32, threshold: u32) -> StockItem {
+    let now = Timestamp::now();
+    StockItem {
+        sku: sku(name),
+        version: 1,
+        name: name.into(),
+        description: None,
+        category: None,
+        unit_price: 250,
+        currency: eur(),
+        on_hand: units,
+        available: units,
+        low_stock_threshold: threshold,
+        max_stock_level: None,
+        reorder_quantity: None,
+        discontinued: false,
+        created_at: now,
+        updated_at: now,
+        raised: None,
+    }
+}
+
+/// An item that tells of its newest change, as the catalogue does.
+pub fn told(mut item: StockItem) -> StockItem {
+    item.raised = Some(item.catalogue_event(&cause()));
+    item
+}
+
+/// `item` one version on, with `change` made and told.
+pub fn changed(item: &StockItem, change: impl FnOnce(&mut StockItem)) -> StockItem {
+    let mut next = item.clone();
+    next.version += 1;
+    next.updated_at = Timestamp::now();
+    change(&mut next);
+    told(next)
+}
+
+pub fn wanted(id: OrderId, lines: &[(&str, u32)]) -> Wanted {
+    let line = |&(name, quantity): &(&str, u32)| Line { sku: sku(name), quantity };
+    Wanted {
+        id,
+        lines: lines.iter().map(line).collect(),
+        expires_at: Timestamp::now().plus(Duration::from_secs(900)),
+        cause: cause(),
+    }
+}
+
+/// An inventory of its own that has these items.
+pub async fn inventory(items: &[StockItem]) -> (Inventory, OwnTable) {
+    let own = OwnTable::like("InventoryTable").await;
+    let inventory = Inventory::new(own.table.clone());
+    for item in items {
+        inventory.add_item(item).await.unwrap();
+    }
+    (inventory, own)
+}

@@ -1,0 +1,16 @@
+//! The stores keep their promises in a real DynamoDB, whoever else writes at the same time.
+//!
+//! The suite runs against a local cloud that it starts for itself, or against whatever DynamoDB
+//! `TRACKOPS_DYNAMODB_ENDPOINT` names; CI names AWS's DynamoDB Local.
+
+// clippy.toml allows it in tests; it cannot tell that this is all tests and their helpers.
+#![allow(clippy::unwrap_used)]
+
+mod aggregates;
+mod catalogue;
+mod dynamodb;
+mod given;
+mod inventory;
+mod orders;
+mod outbox;
+mod payments;

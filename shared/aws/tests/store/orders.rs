@@ -1,0 +1,117 @@
+//! The `orders` table.
+
+use std::time::Duration;
+
+use trackops_aws::aggregate::SHARDS;
+use trackops_aws::orders::{Orders, RecordError};
+use trackops_domain::order::{Fact, Order, OrderStatus, Reason};
+use trackops_domain::{OrderId, Timestamp};
+
+use crate::dynamodb::OwnTable;
+use crate::given::{at_once, cause, order};
+
+async fn orders() -> (Orders, OwnTable) {
+    let own = OwnTable::like("OrdersTable").await;
+    (Orders::new(own.table.clone()), own)
+}
+
+#[tokio::test]
+async fn of_fifty_placements_of_one_id_one_wins_and_all_others_get_the_winner() {
+    let (orders, own) = orders().await;
+    let id = OrderId::for_idempotency_key("alice", "k1");
+    let placed = at_once(50, async |number| {
+        let mut order = order(id, Timestamp::now());
+        order.request_hash = format!("request {number}");
+        (orders.place(&order).await.unwrap(), order)
+    });
+    let (winners, losers): (Vec<_>, Vec<_>) =
+        placed.await.into_iter().partition(|(placed, _)| placed.is_ok());
+    let [(_, winner)] = &winners[..] else { panic!("{} placements won", winners.len()) };
+    for (placed, _) in losers {
+        assert_eq!(placed.as_ref(), Err(winner));
+    }
+    assert_eq!(orders.find(&id).await.unwrap().as_ref(), Some(winner));
+    let told = own.table.unpublished(&Order::key(&id)).await.unwrap().unwrap().outbox;
+    assert_eq!(told.len(), 1);
+}
+
+#[tokio::test]
+async fn a_fact_told_twenty_times_at_once_happens_once() {
+    let (orders, own) = orders().await;
+    let id = OrderId::generate();
+    orders.place(&order(id, Timestamp::now())).await.unwrap().unwrap();
+    let confirm =
+        async |_| orders.record(&id, |_| Ok(Some(Fact::Confirmed)), &cause()).await.unwrap();
+    for told in at_once(20, confirm).await {
+        assert_eq!((told.status, told.version), (OrderStatus::Confirmed, 2));
+    }
+    let told = own.table.unpublished(&Order::key(&id)).await.unwrap().unwrap().outbox;
+    assert_eq!(told.len(), 2, "placed and confirmed: {told:?}");
+}
+
+#[tokio::test]
+async fn a_fact_that_cannot_be_true_and_an_order_that_is_not_there_are_told_apart() {
+    let (orders, _) = orders().await;
+    let id = OrderId::generate();
+    let ship = async || orders.record(&id, |_| Ok(Some(Fact::Shipped)), &cause()).await;
+    assert!(matches!(ship().await, Err(RecordError::NoOrder(_))));
+    orders.place(&order(id, Timestamp::now())).await.unwrap().unwrap();
+    assert!(matches!(ship().await, Err(RecordError::Illegal(_))));
+}
+
+#[tokio::test]
+async fn the_due_index_follows_the_status() {
+    let (orders, own) = orders().await;
+    let placed = order(OrderId::generate(), Timestamp::now());
+    let (id, deadline) = (placed.id, placed.payment_deadline);
+    let record = async |fact: Fact| {
+        orders.record(&id, |_| Ok(Some(fact)), &cause()).await.unwrap();
+    };
+    let due = async |at: Timestamp| orders.due(at, 10).await.unwrap();
+    let just_after = |at: Timestamp| at.plus(Duration::from_millis(1));
+
+    orders.place(&placed).await.unwrap().unwrap();
+    let stuck = placed.due_at().unwrap();
+    assert!(due(stuck).await.is_empty(), "due before its time");
+    assert_eq!(due(just_after(stuck)).await, [id]);
+
+    record(Fact::PaymentAwaited).await;
+    assert!(due(deadline).await.is_empty(), "due before its deadline");
+    assert_eq!(due(just_after(deadline)).await, [id]);
+
+    record(Fact::CancelRequested).await;
+    assert_eq!(due(deadline).await, [id], "a cancellation waits for its payment's deadline");
+
+    record(Fact::Compensated(Reason::CancelledByCustomer)).await;
+    assert!(due(Timestamp::now().plus(Duration::from_secs(10_000))).await.is_empty());
+    let attributes = own.attributes(&Order::key(&id)).await;
+    assert!(!attributes.contains_key("due") && !attributes.contains_key("due_at"));
+}
+
+#[tokio::test]
+async fn a_shard_gives_the_longest_overdue_first_and_no_more_than_asked() {
+    let (orders, own) = orders().await;
+    let placed = at_once(30, async |number| {
+        let minutes = 60_000 * i64::try_from(number).unwrap();
+        let order = order(OrderId::generate(), Timestamp::from_millis(minutes));
+        orders.place(&order).await.unwrap().unwrap();
+        order
+    });
+    let placed = placed.await;
+    let now = Timestamp::from_millis(60_000 * 21); // 20 of them have been stuck for over a minute
+    let when_due = |key: &String| {
+        let order = placed.iter().find(|order| Order::key(&order.id) == *key).unwrap();
+        order.due_at().unwrap()
+    };
+    for shard in 0..SHARDS {
+        let overdue = own.table.due_before(shard, now, 100).await.unwrap();
+        assert!(overdue.is_sorted_by_key(when_due), "shard {shard} is out of order");
+        let page = own.table.due_before(shard, now, 2).await.unwrap();
+        assert_eq!(page, overdue[..overdue.len().min(2)]);
+    }
+    let mut due = orders.due(now, 100).await.unwrap();
+    due.sort();
+    let mut expected: Vec<OrderId> = placed[..20].iter().map(|order| order.id).collect();
+    expected.sort();
+    assert_eq!(due, expected);
+}

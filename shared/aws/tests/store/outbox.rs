@@ -1,0 +1,162 @@
+//! The item is its own outbox: what it has to tell is written with what happened, and leaves once it is told.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::time::Duration;
+
+use trackops_aws::aggregate::{SHARDS, Table};
+use trackops_aws::outbox::Unpublished;
+use trackops_domain::Timestamp;
+use trackops_domain::stock::StockItem;
+
+use crate::dynamodb::OwnTable;
+use crate::given::{changed, inventory, item, told};
+
+const KEY: &str = "STOCK#TEA";
+
+/// What has waited since before `before`, in all shards.
+async fn waiting(table: &Table, before: Timestamp) -> Vec<String> {
+    let mut keys = Vec::new();
+    for shard in 0..SHARDS {
+        keys.extend(table.unpublished_before(shard, before, 100).await.unwrap());
+    }
+    keys
+}
+
+fn soon() -> Timestamp {
+    Timestamp::now().plus(Duration::from_secs(60))
+}
+
+async fn ids(table: &Table) -> Vec<String> {
+    let left = table.unpublished(KEY).await.unwrap();
+    left.into_iter().flat_map(|left| left.outbox).map(|event| event.id).collect()
+}
+
+/// Tea of version 1, whose event the relay has read but not trimmed yet.
+async fn read_by_the_relay() -> (StockItem, OwnTable, Unpublished) {
+    let tea = told(item("TEA", 5, 0));
+    let (_, own) = inventory(std::slice::from_ref(&tea)).await;
+    let read = own.table.unpublished(KEY).await.unwrap().unwrap();
+    (tea, own, read)
+}
+
+#[tokio::test]
+async fn a_change_its_event_and_the_index_entry_are_one_write() {
+    let (tea, own, read) = read_by_the_relay().await;
+    let event = tea.raised.clone().unwrap();
+    assert_eq!(read.pk, KEY);
+    assert_eq!(read.outbox.len(), 1);
+    assert_eq!(read.outbox[0].id, event.id);
+    assert_eq!(read.outbox[0].body, serde_json::to_string(&event).unwrap());
+    assert_eq!(waiting(&own.table, soon()).await, [KEY]);
+
+    let mut silent = changed(&tea, |_| ());
+    silent.raised = None;
+    own.table.replace(&silent).await.unwrap();
+    assert_eq!(
+        ids(&own.table).await,
+        ["STOCK#TEA#1"],
+        "a change that tells nothing told something"
+    );
+
+    own.table.replace(&changed(&silent, |_| ())).await.unwrap();
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#1", "STOCK#TEA#3"]);
+}
+
+#[tokio::test]
+async fn an_item_waits_since_its_oldest_event_however_many_follow() {
+    let mut tea = item("TEA", 5, 0);
+    let long_ago = Timestamp::now().minus(Duration::from_secs(600));
+    tea.updated_at = long_ago;
+    let tea = told(tea);
+    let (_, own) = inventory(std::slice::from_ref(&tea)).await;
+    own.table.replace(&changed(&tea, |_| ())).await.unwrap();
+
+    assert!(waiting(&own.table, long_ago).await.is_empty(), "not older than itself");
+    let just_after = long_ago.plus(Duration::from_millis(1));
+    assert_eq!(waiting(&own.table, just_after).await, [KEY]);
+}
+
+#[tokio::test]
+async fn what_was_published_is_forgotten_and_the_item_leaves_the_index() {
+    let (tea, own, read) = read_by_the_relay().await;
+    own.table.trim(&read).await.unwrap();
+    assert_eq!(own.table.unpublished(KEY).await.unwrap(), None);
+    assert!(waiting(&own.table, soon()).await.is_empty());
+    own.table.trim(&read).await.expect("trimming twice is safe");
+
+    own.table.replace(&changed(&tea, |_| ())).await.expect("trimming does not change the version");
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#2"], "what was published came back");
+    assert_eq!(waiting(&own.table, soon()).await, [KEY]);
+    own.table.trim(&read).await.unwrap();
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#2"], "a late trim took what it never published");
+}
+
+#[tokio::test]
+async fn an_event_added_while_the_relay_publishes_keeps_all_of_them() {
+    let (tea, own, read) = read_by_the_relay().await;
+    own.table.replace(&changed(&tea, |_| ())).await.unwrap();
+    own.table.trim(&read).await.unwrap();
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#1", "STOCK#TEA#2"]);
+    assert_eq!(waiting(&own.table, soon()).await, [KEY]);
+}
+
+#[tokio::test]
+async fn two_relays_beside_a_busy_writer_tell_everything_and_in_order() {
+    const CHANGES: u64 = 40;
+    let (tea, own, _) = read_by_the_relay().await;
+    let (told, finished) = (RefCell::new(Vec::new()), Cell::new(false));
+    let write = async {
+        let mut tea = tea.clone();
+        while tea.version < CHANGES {
+            tea = changed(&tea, |_| ());
+            own.table.replace(&tea).await.unwrap();
+        }
+        finished.set(true);
+    };
+    let relay = async || {
+        loop {
+            let nothing_follows = finished.get();
+            match own.table.unpublished(KEY).await.unwrap() {
+                Some(read) => {
+                    told.borrow_mut().extend(read.outbox.iter().map(|event| event.id.clone()));
+                    own.table.trim(&read).await.unwrap();
+                }
+                None if nothing_follows => return,
+                None => {}
+            }
+        }
+    };
+    futures::join!(write, relay(), relay());
+
+    let mut seen = HashSet::new();
+    let mut first_times = told.into_inner();
+    first_times.retain(|id| seen.insert(id.clone()));
+    let all: Vec<String> = (1..=CHANGES).map(|version| format!("{KEY}#{version}")).collect();
+    assert_eq!(first_times, all);
+    assert!(waiting(&own.table, soon()).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_shard_gives_only_what_waits_long_enough_the_oldest_first_and_no_more_than_asked() {
+    let minute = |minute: i64| Timestamp::from_millis(minute * 60_000);
+    let items: Vec<StockItem> = (1..=40)
+        .map(|number| {
+            let mut item = item(&format!("SKU-{number:02}"), 1, 0);
+            item.updated_at = minute(number);
+            told(item)
+        })
+        .collect();
+    let (_, own) = inventory(&items).await;
+    let mut seen = Vec::new();
+    for shard in 0..SHARDS {
+        let old = own.table.unpublished_before(shard, minute(31), 100).await.unwrap();
+        assert!(old.is_sorted(), "shard {shard} is out of order: {old:?}");
+        let page = own.table.unpublished_before(shard, minute(31), 2).await.unwrap();
+        assert_eq!(page, old[..old.len().min(2)]);
+        seen.extend(old);
+    }
+    seen.sort();
+    let older: Vec<String> = (1..=30).map(|number| format!("STOCK#SKU-{number:02}")).collect();
+    assert_eq!(seen, older);
+}
