@@ -111,3 +111,42 @@ fn check(body: ItemBody, cause: &Cause) -> Result<StockItem, Problem> {
     item.raised = Some(item.catalogue_event(cause));
     Ok(item)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn checked(item: Value) -> Result<StockItem, Vec<String>> {
+        let pointers = |problem: Problem| problem.errors.into_iter().map(|e| e.pointer).collect();
+        check(serde_json::from_value(item).unwrap(), &Cause::default()).map_err(pointers)
+    }
+
+    fn item() -> Value {
+        json!({"productId": "TEA", "productName": "Tea", "unitPrice": "2.50", "currency": "EUR",
+               "availableQuantity": 5})
+    }
+
+    #[test]
+    fn a_new_product_is_all_available_and_tells_the_catalogue() {
+        let item = checked(item()).unwrap();
+        assert_eq!((item.on_hand, item.available, item.version), (5, 5, 1));
+        let event = item.raised.unwrap();
+        assert_eq!((event.sequence, &event.data["unitPrice"]), (1, &json!("2.50")));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let mut item = item();
+        item["productId"] = json!("");
+        item["unitPrice"] = json!("2.505");
+        item["availableQuantity"] = json!(MAX_QUANTITY + 1);
+        item["minStockLevel"] = json!(9);
+        item["maxStockLevel"] = json!(8);
+        assert_eq!(
+            checked(item).unwrap_err(),
+            ["/productId", "/unitPrice", "/availableQuantity", "/maxStockLevel"]
+        );
+    }
+}

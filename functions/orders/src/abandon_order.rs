@@ -44,3 +44,20 @@ fn reason(error: &str) -> Reason {
         _ => Reason::Failure,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The saga's own definition, so that no outcome it catches is taken for a failure.
+    const ASL: &str = include_str!("../../../infra/saga.asl.json");
+
+    #[test]
+    fn every_outcome_that_gives_an_order_up_has_a_reason_of_its_own() {
+        for outcome in ["OutOfStock", "PaymentDeclined", "PaymentOverdue", "ReservationLost"] {
+            assert!(ASL.contains(&format!("\"{outcome}\"")), "the saga does not know {outcome}");
+            assert_ne!(reason(outcome), Reason::Failure, "{outcome}");
+        }
+        assert_eq!(reason("Lambda.Unknown"), Reason::Failure);
+    }
+}

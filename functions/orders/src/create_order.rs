@@ -284,3 +284,95 @@ async fn price(products: &Products, asked: &Asked) -> Result<Vec<Line>, Problem>
     fields.finish()?;
     Ok(lines)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn caller(role: Role) -> Caller {
+        Caller { role, subject: "alice".parse().unwrap() }
+    }
+
+    fn order() -> Value {
+        json!({
+            "items": [{"productId": "TEA", "quantity": 2}], "currency": "EUR",
+            "paymentMethod": "tok_ok",
+            "address": {"streetAddress": "1 Quay", "city": "Cork", "postalCode": "T12", "country": "IE"},
+        })
+    }
+
+    fn asked(order: Value, role: Role) -> Result<Asked, Problem> {
+        check(serde_json::from_value(order).unwrap(), &caller(role))
+    }
+
+    fn pointers(order: Value) -> Vec<String> {
+        let problem = asked(order, Role::Customer).err().expect("it is invalid");
+        problem.errors.into_iter().map(|error| error.pointer).collect()
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let mut order = order();
+        order["items"] =
+            json!([{"productId": "a b", "quantity": 0}, {"productId": "TEA", "quantity": 1}]);
+        order["currency"] = json!("EURO");
+        order["paymentMethod"] = json!("");
+        order["address"]["city"] = json!("x".repeat(101));
+        order["deliveryInstructions"] = json!("bell\u{7}");
+        assert_eq!(
+            pointers(order),
+            [
+                "/items/0/quantity",
+                "/items/0/productId",
+                "/currency",
+                "/address/city",
+                "/deliveryInstructions",
+                "/paymentMethod"
+            ]
+        );
+    }
+
+    #[test]
+    fn lines_of_one_product_are_one_line_and_cannot_pass_the_limit_together() {
+        let mut order = order();
+        order["items"] =
+            json!([{"productId": "TEA", "quantity": 2}, {"productId": "TEA", "quantity": 3}]);
+        let asked = asked(order.clone(), Role::Customer).unwrap_or_else(|p| panic!("{p:?}"));
+        assert_eq!(asked.quantities.into_iter().collect::<Vec<_>>(), [("TEA".parse().unwrap(), 5)]);
+
+        order["items"] = json!([{"productId": "TEA", "quantity": MAX_QUANTITY}, {"productId": "TEA", "quantity": 1}]);
+        assert_eq!(pointers(order), ["/items/1/quantity"]);
+    }
+
+    #[test]
+    fn an_order_has_one_to_fifty_items() {
+        for count in [0, MAX_LINES + 1] {
+            let mut order = order();
+            order["items"] = json!(vec![json!({"productId": "TEA", "quantity": 1}); count]);
+            assert_eq!(pointers(order), ["/items"]);
+        }
+    }
+
+    #[test]
+    fn a_customer_orders_for_themselves_and_an_operator_says_for_whom() {
+        let mut for_bob = order();
+        for_bob["customerId"] = json!("bob");
+        let status =
+            |result: Result<Asked, Problem>| result.map(|a| a.customer_id).map_err(|p| p.status);
+        assert_eq!(status(asked(order(), Role::Customer)), Ok("alice".parse().unwrap()));
+        assert_eq!(status(asked(for_bob.clone(), Role::Customer)), Err(StatusCode::FORBIDDEN));
+        assert_eq!(status(asked(for_bob, Role::Operator)), Ok("bob".parse().unwrap()));
+        assert_eq!(status(asked(order(), Role::Operator)), Err(StatusCode::UNPROCESSABLE_ENTITY));
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_refused() {
+        for pointer in ["", "/items/0", "/address"] {
+            let mut order = order();
+            order.pointer_mut(pointer).unwrap()["unitPrice"] = json!("0.01");
+            assert!(serde_json::from_value::<OrderBody>(order).is_err(), "{pointer}");
+        }
+    }
+}

@@ -74,3 +74,59 @@ fn read(stream: Vec<EventRecord>) -> Batch {
     }
     batch
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn record(number: &str, pk: &str, events: &[&str]) -> Value {
+        let entry = |id: &&str| {
+            json!({"M": {
+                "id": {"S": id}, "type": {"S": "order.created"},
+                "time": {"S": "1970-01-01T00:00:00.000Z"}, "body": {"S": "{}"},
+            }})
+        };
+        let outbox: Vec<Value> = events.iter().map(entry).collect();
+        json!({
+            "eventID": number, "eventName": "MODIFY", "awsRegion": "eu-central-1",
+            "dynamodb": {
+                "ApproximateCreationDateTime": 0, "SequenceNumber": number, "SizeBytes": 1,
+                "Keys": {"pk": {"S": pk}},
+                "NewImage": {"pk": {"S": pk}, "version": {"N": "1"}, "outbox": {"L": outbox}},
+            },
+        })
+    }
+
+    fn batch(records: Vec<Value>) -> Batch {
+        let event: Event = serde_json::from_value(json!({"Records": records})).unwrap();
+        read(event.records)
+    }
+
+    fn ids(item: &Unpublished) -> Vec<&str> {
+        item.outbox.iter().map(|event| event.id.as_str()).collect()
+    }
+
+    #[test]
+    fn every_event_of_a_batch_is_published_once_and_in_order() {
+        let batch = batch(vec![
+            record("1", "A", &["a1"]),
+            record("2", "B", &["b1"]),
+            record("3", "A", &["a1", "a2"]),
+            // The sweeper was faster and has trimmed what came before.
+            record("4", "A", &["a3"]),
+        ]);
+        let published: Vec<_> = batch.published.iter().map(ids).collect();
+        assert_eq!(published, [vec!["a1", "a2", "a3"], vec!["b1"]]);
+        assert_eq!(ids(&batch.newest["A"]), ["a3"], "only what is still there can be trimmed");
+    }
+
+    #[test]
+    fn a_record_that_makes_no_sense_comes_back_alone() {
+        let mut odd = record("1", "A", &[]);
+        odd["dynamodb"]["NewImage"]["outbox"] = json!({"S": "not a list"});
+        let batch = batch(vec![odd, record("2", "B", &["b1"])]);
+        assert_eq!(batch.failed, ["1"]);
+        assert_eq!(batch.published.len(), 1);
+    }
+}
