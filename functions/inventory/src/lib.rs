@@ -5,4 +5,5 @@ pub mod create_item;
 pub mod get_item;
 pub mod release_inventory;
 pub mod reserve_inventory;
+pub mod ship_reservation;
 mod view;

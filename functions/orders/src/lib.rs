@@ -3,15 +3,18 @@
 pub mod abandon_order;
 pub mod await_payment;
 pub mod cancel_order;
+mod change;
 pub mod close_order;
 pub mod confirm_order;
 pub mod create_order;
 pub mod get_order;
+pub mod get_order_timeline;
 mod products;
 pub mod project_catalogue;
 pub mod recover_sagas;
 mod saga;
 pub mod start_saga;
+pub mod update_order_status;
 mod view;
 
 pub use products::Products;

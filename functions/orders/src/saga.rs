@@ -93,7 +93,7 @@ pub fn outcome(recorded: Result<Order, RecordError>) -> Result<Step, TaskError> 
         Err(RecordError::Illegal(illegal)) => {
             Err(TaskError::outcome("OrderCancelling", illegal.to_string()))
         }
-        Err(RecordError::NoOrder(id)) => Err(TaskError::broken(format!("there is no order {id}"))),
         Err(RecordError::Store(error)) => Err(error.into()),
+        Err(error) => Err(TaskError::broken(error)),
     }
 }

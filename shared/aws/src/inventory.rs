@@ -158,12 +158,32 @@ impl Inventory {
                 }
                 Some(reservation) => match reservation.after(Fact::Released, now, cause)? {
                     None => return Ok(reservation),
-                    Some(released) => self.give_back(&released, now).await.map(|()| released),
+                    Some(released) => {
+                        self.change_stock(&released, GIVE_BACK, now).await.map(|()| released)
+                    }
                 },
             };
             match tried {
                 Ok(reservation) => return Ok(reservation),
                 Err(StoreError::Stale) => retry::back_off(attempt).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Busy("too many others change the same products".into()).into())
+    }
+
+    /// The units have left the house: they are not on hand any more, once.
+    pub async fn ship(&self, id: &OrderId, cause: &Cause) -> Result<Reservation, ReservationError> {
+        for attempt in 0..retry::TRIES {
+            let now = Timestamp::now();
+            let reservation = self.find_reservation(id).await?;
+            let reservation = reservation.ok_or(ReservationError::NoReservation(*id))?;
+            let Some(shipped) = reservation.after(Fact::Shipped, now, cause)? else {
+                return Ok(reservation);
+            };
+            match self.change_stock(&shipped, "on_hand = on_hand - :quantity", now).await {
+                Ok(()) => return Ok(shipped),
+                Err(StoreError::Stale | StoreError::Busy(_)) => retry::back_off(attempt).await,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -218,16 +238,21 @@ impl Inventory {
         Ok(held)
     }
 
-    async fn give_back(&self, released: &Reservation, now: Timestamp) -> Result<(), StoreError> {
-        let mut actions = vec![update(self.table.replace_action(released)?)];
-        for line in &released.lines {
-            let back = Update::builder()
+    /// The next state of a reservation, and what it does to the stock of each of its lines, together.
+    async fn change_stock(
+        &self,
+        next: &Reservation,
+        assignment: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut actions = vec![update(self.table.replace_action(next)?)];
+        for line in &next.lines {
+            let change = Update::builder()
                 .table_name(&self.table.name)
                 .key("pk", AttributeValue::S(StockItem::key(&line.sku)))
-                .update_expression(
-                    "SET available = available + :quantity, #version = #version + :one, \
-                     updated_at = :now",
-                )
+                .update_expression(format!(
+                    "SET {assignment}, #version = #version + :one, updated_at = :now"
+                ))
                 .condition_expression("attribute_exists(pk)")
                 .expression_attribute_names("#version", "version")
                 .expression_attribute_values(":quantity", number(line.quantity))
@@ -235,7 +260,7 @@ impl Inventory {
                 .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
                 .build()
                 .map_err(StoreError::corrupt)?;
-            actions.push(update(back));
+            actions.push(update(change));
         }
         self.transact(actions).await
     }
@@ -298,6 +323,8 @@ impl Inventory {
         Err(StoreError::Busy("other transactions were in the way".into()))
     }
 }
+
+const GIVE_BACK: &str = "available = available + :quantity";
 
 struct Taken<'a> {
     item: &'a StockItem,

@@ -33,6 +33,8 @@ impl Aggregate for Order {
 pub enum RecordError {
     #[error("there is no order {0}")]
     NoOrder(OrderId),
+    #[error("the order is at version {0}")]
+    Changed(u64),
     #[error(transparent)]
     Illegal(#[from] IllegalMove),
     #[error(transparent)]

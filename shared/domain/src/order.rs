@@ -1,5 +1,6 @@
 //! An order, its one transition table, and what each change tells the world.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,13 @@ pub enum Direction {
     Back,
 }
 
+impl fmt::Display for OrderStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its name on the wire, from the one place that knows it.
+        self.serialize(f)
+    }
+}
+
 impl OrderStatus {
     pub const ALL: [Self; 10] = [
         Self::Pending,
@@ -162,6 +170,11 @@ impl OrderStatus {
             | (S::Processing, F::Delivered) => return Err(IllegalMove::new("an order", self, fact)),
         };
         Ok(Some(next))
+    }
+
+    /// Whether `fact` would change something now.
+    pub fn allows(self, fact: Fact) -> bool {
+        matches!(self.after(fact), Ok(Some(_)))
     }
 
     /// `None`: the order rests where it is; nobody has to do anything for it now.

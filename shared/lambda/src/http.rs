@@ -16,6 +16,7 @@ use trackops_domain::Cause;
 use uuid::Uuid;
 
 use crate::error::chain;
+use crate::fields::Fields;
 use crate::identity::{Caller, Identity};
 use crate::problem::Problem;
 use crate::task::TaskError;
@@ -142,6 +143,24 @@ pub fn path_param<T: std::str::FromStr>(
 ) -> Result<T, Problem> {
     let parameters = request.path_parameters();
     parameters.first(name).and_then(|text| text.parse().ok()).ok_or_else(missing)
+}
+
+/// The version that `If-Match` asks for. Source: RFC 9110, section 13.1.1; our tags are strong and single.
+pub fn if_match(request: &Request) -> Result<Option<u64>, Problem> {
+    let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
+    let tag = value.to_str().unwrap_or_default().trim();
+    if tag == "*" {
+        return Ok(None);
+    }
+    let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    match version.and_then(|version| version.parse().ok()) {
+        Some(version) => Ok(Some(version)),
+        None => {
+            let mut fields = Fields::default();
+            fields.refuse("If-Match", "must be the ETag of an earlier answer, such as \"3\"");
+            fields.finish().map(|()| None)
+        }
+    }
 }
 
 /// The JSON body. Unknown fields are refused by the type.

@@ -84,6 +84,13 @@ impl Problem {
             .header("www-authenticate", "Bearer error=\"invalid_token\"")
     }
 
+    /// Somebody else changed it since the caller looked.
+    pub fn changed(version: u64) -> Self {
+        let title = "It was changed since you read it. Read it again.";
+        Self::new(StatusCode::PRECONDITION_FAILED, "changed", title)
+            .detail(format!("It is at version {version}."))
+    }
+
     pub fn forbidden() -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Your role may not do this.")
     }
