@@ -4,7 +4,7 @@ use trackops_aws::StoreError;
 use trackops_aws::aggregate::Write;
 use trackops_domain::stock::StockItem;
 
-use crate::given::{at_once, changed, inventory, item};
+use crate::given::{at_once, changed, inventory, item, patiently};
 
 #[tokio::test]
 async fn whoever_writes_on_an_old_version_is_told_and_changes_nothing() {
@@ -41,12 +41,7 @@ async fn of_twenty_writers_at_once_none_loses_its_update() {
         Ok::<_, StoreError>(Write::Replace(changed(&found.unwrap(), |tea| tea.on_hand += 1)))
     };
     let written = at_once(20, async |_| {
-        loop {
-            match own.table.decide("STOCK#TEA", deliver_one).await {
-                Err(StoreError::Busy(_)) => {} // its word for: the same again
-                other => break other.unwrap(),
-            }
-        }
+        patiently(async || own.table.decide("STOCK#TEA", deliver_one).await).await
     });
     let mut versions: Vec<u64> = written.await.iter().map(|tea| tea.version).collect();
     versions.sort_unstable();

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::future::join_all;
+use trackops_aws::StoreError;
 use trackops_aws::inventory::{Inventory, Wanted};
 use trackops_domain::money::Currency;
 use trackops_domain::order::{Address, Line as OrderLine, NewOrder, Order};
@@ -16,6 +17,17 @@ use crate::dynamodb::OwnTable;
 /// All of them start before any of them ends.
 pub async fn at_once<T, F: Future<Output = T>>(count: usize, task: impl Fn(usize) -> F) -> Vec<T> {
     join_all((0..count).map(task)).await
+}
+
+/// Busy means the same again: within a few rounds of retries everybody has had a turn.
+pub async fn patiently<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> T {
+    for _ in 0..5 {
+        match call().await {
+            Err(StoreError::Busy(_)) => {}
+            other => return other.unwrap(),
+        }
+    }
+    panic!("busy five times over");
 }
 
 pub fn cause() -> Cause {

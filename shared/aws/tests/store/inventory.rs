@@ -11,16 +11,10 @@ use trackops_domain::reservation::{Reservation, ReservationState, Shortage};
 use trackops_domain::stock::StockItem;
 
 use crate::dynamodb::OwnTable;
-use crate::given::{at_once, cause, inventory, item, sku, wanted};
+use crate::given::{at_once, cause, inventory, item, patiently, sku, wanted};
 
-/// Reserves as the saga does: busy means the same again.
 async fn reserve(inventory: &Inventory, wanted: &Wanted) -> Reservation {
-    loop {
-        match inventory.reserve(wanted).await {
-            Err(StoreError::Busy(_)) => {}
-            other => return other.unwrap(),
-        }
-    }
+    patiently(async || inventory.reserve(wanted).await).await
 }
 
 async fn stock(inventory: &Inventory, name: &str) -> StockItem {
