@@ -194,7 +194,7 @@ impl fmt::Display for Books {
     }
 }
 
-fn text(row: &Row, attribute: &str) -> String {
+pub(crate) fn text(row: &Row, attribute: &str) -> String {
     let value = row.get(attribute).and_then(|value| value.as_s().ok());
     value.unwrap_or_else(|| panic!("no text {attribute} in {row:?}")).clone()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_cloudformation::config::BehaviorVersion;
@@ -30,47 +30,48 @@ pub struct System {
     pub payments: String,
     pub region: String,
     pub stack: String,
-    #[serde(skip)]
+    #[serde(default = "default_instance")]
     instance: String,
     #[serde(skip)]
     outputs: HashMap<String, String>,
 }
 
+fn default_instance() -> String {
+    "default".to_owned()
+}
+
 impl System {
     /// The system all tests of this process share; started by whoever asks first.
     pub fn shared() -> &'static Self {
-        static SYSTEM: OnceLock<System> = OnceLock::new();
-        SYSTEM.get_or_init(|| {
+        static SYSTEM: OnceLock<Result<System, String>> = OnceLock::new();
+        let system = SYSTEM.get_or_init(|| {
             // On a thread of its own, because the caller may be inside a runtime.
             let started = std::thread::spawn(Self::start_or_attach).join();
-            match started {
-                Ok(Ok(system)) => system,
-                Ok(Err(error)) => panic!("no TrackOps to test: {error:?}"),
-                Err(_) => panic!("no TrackOps to test: starting it panicked"),
-            }
-        })
+            let started = started.unwrap_or_else(|_| Err(anyhow!("starting it panicked")));
+            started.map_err(|error| format!("{error:?}"))
+        });
+        system.as_ref().unwrap_or_else(|error| panic!("no TrackOps to test: {error}"))
     }
 
     fn start_or_attach() -> Result<Self> {
-        let (instance, described) = match std::env::var(RUNNING_SYSTEM) {
+        let mut system = match std::env::var(RUNNING_SYSTEM) {
             Ok(path) => {
                 let described = std::fs::read_to_string(&path);
-                let described =
-                    described.with_context(|| format!("{RUNNING_SYSTEM} names {path}"))?;
-                ("default".to_owned(), described)
+                Self::read(&described.with_context(|| format!("{RUNNING_SYSTEM} names {path}"))?)?
             }
             Err(_) => {
                 let instance = format!("test-{}", std::process::id());
-                let described = start(&instance)?;
-                (instance, described)
+                Self { instance: instance.clone(), ..Self::read(&start(&instance)?)? }
             }
         };
-        let mut system: Self = serde_json::from_str(&described)
-            .with_context(|| format!("`cargo local up --json` printed {described:?}"))?;
-        system.instance = instance;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         system.outputs = runtime.block_on(system.read_outputs())?;
         Ok(system)
+    }
+
+    fn read(described: &str) -> Result<Self> {
+        serde_json::from_str(described)
+            .with_context(|| format!("`cargo local up --json` printed {described:?}"))
     }
 
     async fn read_outputs(&self) -> Result<HashMap<String, String>> {
@@ -188,6 +189,11 @@ fn forget_cargo(command: &mut Command) {
 fn run(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).stdout(Stdio::piped()).output();
     let output = output.with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+    let program = command.get_program().display();
+    ensure!(
+        output.status.success(),
+        "{program} ended with {}; what it said is above",
+        output.status
+    );
     Ok(String::from_utf8(output.stdout)?)
 }

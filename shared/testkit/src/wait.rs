@@ -17,7 +17,7 @@ pub async fn eventually_within<T>(
     mut probe: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
     let started = Instant::now();
-    let mut pause = Duration::from_millis(50);
+    let mut pause = Duration::from_millis(100);
     loop {
         match probe().await {
             Ok(seen) => return seen,
@@ -26,7 +26,7 @@ pub async fn eventually_within<T>(
             }
             Err(_) => tokio::time::sleep(pause).await,
         }
-        // Probes cost the cloud under test: ask ever less often, up to twice a second.
-        pause = (pause * 2).min(Duration::from_millis(500));
+        // Probes cost the cloud under test: ask ever less often, down to once a second.
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }

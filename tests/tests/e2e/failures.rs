@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures::future::join_all;
+use futures::{StreamExt, stream};
 use serde_json::json;
 use trackops_testkit::{Basket, Fault, FaultGuard, SeenEvent, World, eventually};
 
@@ -21,6 +21,9 @@ const STEPS: [(&str, Journey); 9] = [
 
 /// How often the state machine tries a step before it gives up: forward, and back.
 const TRIES: (u64, u64) = (4, 5);
+
+/// Scenarios a test has under way at once.
+const SIDE_BY_SIDE: usize = 6;
 
 const ENDS: [&str; 4] = ["CONFIRMED", "CANCELLED", "REJECTED", "EXPIRED"];
 
@@ -71,6 +74,11 @@ impl Journey {
     }
 }
 
+/// Runs scenarios next to each other, but no more than two cores stand.
+async fn side_by_side(scenarios: impl Iterator<Item = impl Future<Output = ()>>) {
+    stream::iter(scenarios).buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
+}
+
 #[derive(Debug, Clone, Copy)]
 enum When {
     BeforeItsWork,
@@ -104,7 +112,7 @@ async fn a_step_that_fails_once_before_or_after_its_work_is_tried_again_and_nobo
             .into_iter()
             .flat_map(move |when| ["Busy", "Injected"].map(|error| (step, when, error)))
     });
-    join_all(scenarios.map(|(step, when, error)| scenario(*step, when, error))).await;
+    side_by_side(scenarios.map(|(step, when, error)| scenario(*step, when, error))).await;
 }
 
 #[tokio::test]
@@ -129,7 +137,7 @@ async fn a_step_forward_that_fails_for_good_gives_the_order_up_and_everything_ba
         world.books_balance(&sku, 5, &[&id]).await;
     };
     let scenarios = STEPS[..5].iter().flat_map(|step| When::BOTH.map(|when| (step, when)));
-    join_all(scenarios.map(|(step, when)| scenario(*step, when))).await;
+    side_by_side(scenarios.map(|(step, when)| scenario(*step, when))).await;
 }
 
 #[tokio::test]
@@ -145,7 +153,7 @@ async fn a_step_forward_that_stays_busy_leaves_the_order_to_the_recovery() {
         world.books_balance(&sku, 5, &[&id]).await;
     };
     let scenarios = STEPS[..5].iter().flat_map(|step| When::BOTH.map(|when| (step, when)));
-    join_all(scenarios.map(|(step, when)| scenario(*step, when))).await;
+    side_by_side(scenarios.map(|(step, when)| scenario(*step, when))).await;
 }
 
 #[tokio::test]
@@ -165,7 +173,7 @@ async fn a_step_back_that_keeps_failing_never_says_it_succeeded_and_is_done_once
         world.books_balance(&sku, 5, &[&id]).await;
     };
     let scenarios = STEPS[5..].iter().flat_map(|step| When::BOTH.map(|when| (step, when)));
-    join_all(scenarios.map(|(step, when)| scenario(*step, when))).await;
+    side_by_side(scenarios.map(|(step, when)| scenario(*step, when))).await;
 }
 
 #[tokio::test]
