@@ -1,11 +1,12 @@
 //! How the runner talks to the local cloud: the SDK for CloudFormation, plain HTTP for the few other calls.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use aws_credential_types::Credentials;
 use aws_sdk_cloudformation::config::{BehaviorVersion, Region};
-use reqwest::{Method, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde_json::Value;
 
+use crate::http::Http;
 use crate::instance::REGION;
 
 /// The bucket of packaged code, definitions and templates.
@@ -17,12 +18,12 @@ const ACCOUNT: &str = "000000000000";
 #[derive(Clone, Debug)]
 pub struct Aws {
     endpoint: String,
-    http: reqwest::Client,
+    http: Http,
 }
 
 impl Aws {
     pub fn at(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), http: reqwest::Client::new() }
+        Self { endpoint: endpoint.to_owned(), http: Http::new() }
     }
 
     pub fn cloudformation(&self) -> aws_sdk_cloudformation::Client {
@@ -65,33 +66,21 @@ impl Aws {
     }
 
     async fn s3(&self, method: Method, key: &str, body: Vec<u8>) -> Result<StatusCode> {
-        let request = self
-            .http
-            .request(method, self.object_url(key))
-            .header("authorization", authorization("s3"));
-        let answer = request.body(body).send().await.context("the local cloud does not answer")?;
-        Ok(answer.status())
+        let request = Request::builder().method(method).uri(self.object_url(key));
+        Ok(self.http.send(request.header("authorization", authorization("s3")), body).await?.status)
     }
 
     /// One call of a service with a JSON protocol, as `DynamoDB_20120810.GetItem`.
     pub async fn call(&self, service: &str, target: &str, input: &Value) -> Result<Value> {
-        let request = self
-            .http
-            .post(&self.endpoint)
+        let request = Request::post(&self.endpoint)
             .header("authorization", authorization(service))
             .header("x-amz-target", target)
-            .header("content-type", "application/x-amz-json-1.1")
-            .body(input.to_string());
-        let answer = request
-            .send()
-            .await
-            .with_context(|| format!("the local cloud does not answer {target}"))?;
-        let status = answer.status();
-        let output: Value = answer.json().await.with_context(|| format!("{target}: {status}"))?;
-        if !status.is_success() {
-            bail!("{target}: {output}");
+            .header("content-type", "application/x-amz-json-1.1");
+        let answer = self.http.send(request, serde_json::to_vec(input)?).await?;
+        if !answer.status.is_success() {
+            bail!("{target}: {} {}", answer.status, answer.text());
         }
-        Ok(output)
+        answer.json()
     }
 }
 

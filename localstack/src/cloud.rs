@@ -6,9 +6,11 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use hyper::{Request, StatusCode};
 use rustix::process::{Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
+use crate::http::Http;
 use crate::instance::{Instance, REGION, as_pid, workspace};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -66,13 +68,16 @@ impl Cloud {
 
     async fn ready(&mut self) -> Result<()> {
         let url = format!("{}/_ministack/ready", self.endpoint);
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
+        let http = Http::new();
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             if let Some(status) = self.process.try_wait()? {
                 bail!("the local cloud ended ({status}) before it was ready");
             }
-            if http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            let asked = http.send(Request::get(&url), Vec::new());
+            let asked = tokio::time::timeout(Duration::from_secs(2), asked).await;
+            if asked.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == StatusCode::OK))
+            {
                 return Ok(());
             }
             if Instant::now() > deadline {

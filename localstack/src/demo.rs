@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use reqwest::{Client, StatusCode};
+use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::clients::Aws;
+use crate::http::{Answer, Http};
 use crate::instance::{Instance, Running};
 use crate::stack::{self, Outputs};
 use crate::token::{Role, sign};
@@ -82,7 +83,7 @@ pub async fn demo(instance: &Instance, show: Show) -> Result<()> {
 }
 
 struct Watcher {
-    http: Client,
+    http: Http,
     aws: Aws,
     running: Running,
     outputs: Outputs,
@@ -105,7 +106,7 @@ impl Watcher {
         let aws = Aws::at(&running.endpoints.endpoint);
         let outputs = stack::outputs(&aws).await?;
         let token = sign(instance.name(), Role::Customer, Some("demo-customer"))?;
-        Ok(Self { http: Client::new(), aws, running, outputs, token, show })
+        Ok(Self { http: Http::new(), aws, running, outputs, token, show })
     }
 
     async fn travel(&self, journey: &Journey) -> Result<()> {
@@ -123,8 +124,8 @@ impl Watcher {
         let seen = self.follow(id, journey.ends, started, Sight::default()).await?;
         if journey.cancelled {
             let answer =
-                self.http.delete(self.order_url(id)).bearer_auth(&self.token).send().await?;
-            expect(answer, StatusCode::ACCEPTED).await?;
+                self.http.ask(Method::DELETE, &self.order_url(id), &self.token, None).await?;
+            expect(&answer, StatusCode::ACCEPTED)?;
             self.tell(started, "the customer cancels");
             self.follow(id, "CANCELLED", started, seen).await?;
         }
@@ -139,8 +140,9 @@ impl Watcher {
             "currency": "EUR",
         });
         let url = format!("{}/api/orders", self.running.endpoints.orders);
-        let answer = self.http.post(url).bearer_auth(&self.token).json(&order).send().await?;
-        Ok(expect(answer, StatusCode::CREATED).await?.json().await?)
+        let answer = self.http.ask(Method::POST, &url, &self.token, Some(&order)).await?;
+        expect(&answer, StatusCode::CREATED)?;
+        answer.json()
     }
 
     /// Tells every change until order, stock and money agree on the end.
@@ -175,8 +177,9 @@ impl Watcher {
     }
 
     async fn look(&self, id: &str) -> Result<Sight> {
-        let answer = self.http.get(self.order_url(id)).bearer_auth(&self.token).send().await?;
-        let order: Value = expect(answer, StatusCode::OK).await?.json().await?;
+        let answer = self.http.ask(Method::GET, &self.order_url(id), &self.token, None).await?;
+        expect(&answer, StatusCode::OK)?;
+        let order = answer.json()?;
         Ok(Sight {
             order: text(&order["status"]).to_owned(),
             reason: order["reason"].as_str().map(str::to_owned),
@@ -259,12 +262,11 @@ impl std::fmt::Display for Sight {
     }
 }
 
-async fn expect(answer: reqwest::Response, status: StatusCode) -> Result<reqwest::Response> {
-    if answer.status() == status {
-        return Ok(answer);
+fn expect(answer: &Answer, status: StatusCode) -> Result<()> {
+    if answer.status != status {
+        bail!("answered {} in place of {status}: {}", answer.status, answer.text());
     }
-    let (url, got) = (answer.url().clone(), answer.status());
-    bail!("{url} answered {got} in place of {status}: {}", answer.text().await?)
+    Ok(())
 }
 
 fn text(value: &Value) -> &str {

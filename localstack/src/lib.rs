@@ -7,6 +7,7 @@ pub mod clients;
 pub mod cloud;
 pub mod demo;
 pub mod functions;
+pub mod http;
 pub mod instance;
 pub mod issuer;
 pub mod keeper;

@@ -41,7 +41,10 @@ pub fn forward(
 ) -> Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build(connector);
+    // Well below the 75 s after which the cloud closes an idle connection.
+    let client = Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(std::time::Duration::from_secs(30))
+        .build(connector);
     serve(listener, move |request| {
         let (client, instance) = (client.clone(), instance.clone());
         async move {

@@ -3,9 +3,10 @@
 use std::fs;
 
 use anyhow::{Context, Result, bail};
-use reqwest::StatusCode;
+use hyper::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::http::Http;
 use crate::instance::{Instance, workspace};
 use crate::progress::Step;
 use crate::token::{Role, sign};
@@ -16,16 +17,16 @@ pub async fn seed(instance: &Instance) -> Result<()> {
     let running = instance.expect_running()?;
     let url = format!("{}/api/inventory/items", running.endpoints.inventory);
     let token = sign(instance.name(), Role::Operator, None)?;
-    let http = reqwest::Client::new();
+    let http = Http::new();
     let mut created = 0;
     let items = items()?;
     for item in &items {
-        let answer = http.post(&url).bearer_auth(&token).json(item).send().await?;
-        match answer.status() {
+        let answer = http.ask(Method::POST, &url, &token, Some(item)).await?;
+        match answer.status {
             StatusCode::CREATED => created += 1,
             StatusCode::CONFLICT => {}
             status => {
-                bail!("{} was not taken: {status} {}", item["productId"], answer.text().await?)
+                bail!("{} was not taken: {status} {}", item["productId"], answer.text())
             }
         }
     }
