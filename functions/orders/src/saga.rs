@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use trackops_aws::StoreError;
 use trackops_aws::orders::RecordError;
 use trackops_domain::event::Cause;
-use trackops_domain::order::{Direction, Fact, Order, OrderStatus};
+use trackops_domain::order::{Direction, Order, OrderStatus};
 use trackops_domain::{OrderId, Timestamp};
 use trackops_lambda::task::TaskError;
 use uuid::Uuid;
@@ -57,11 +57,6 @@ impl Sagas {
         tracing::info!(order_id = %order.id, status = ?order.status, ?direction, "saga started");
         Ok(())
     }
-}
-
-/// The order's own deadline, if it has passed.
-pub fn overdue(order: &Order) -> Option<Fact> {
-    order.overdue(Timestamp::now())
 }
 
 /// What every step on an order is told.

@@ -41,8 +41,8 @@ pub async fn handle(
     let mut payment = payments.intend(intended).await?;
     // Also when another run is asking just now, or one died while it asked: the key makes it one charge.
     if let (PaymentState::Charging, Some(intent)) = (payment.state, &payment.intent) {
-        if intent.wanted_until <= Timestamp::now() {
-            return Err(TaskError::outcome("PaymentOverdue", "the payment deadline has passed"));
+        if overdue(&payment) {
+            return Err(payment_overdue());
         }
         let fact = match ask(provider, &input.order_id, intent).await? {
             Charge::Paid => Fact::ProviderPaid,
@@ -56,12 +56,22 @@ pub async fn handle(
     match payment.state {
         S::Paid => Ok(Output { state: payment.state }),
         S::Declined => Err(TaskError::outcome("PaymentDeclined", "the provider declined")),
+        S::Awaiting if overdue(&payment) => Err(payment_overdue()),
         S::Awaiting => Err(TaskError::outcome("PaymentPending", "the provider answers later")),
         S::Voided | S::Refunding | S::Refunded => {
             Err(TaskError::outcome("OrderCancelling", "the payment was voided before"))
         }
         S::Charging => Err(TaskError::busy("the charge has no outcome yet")),
     }
+}
+
+/// Only what has no outcome yet can be overdue: a payment in time counts, however late it is looked at.
+fn overdue(payment: &Payment) -> bool {
+    payment.intent.as_ref().is_some_and(|intent| intent.wanted_until <= Timestamp::now())
+}
+
+fn payment_overdue() -> TaskError {
+    TaskError::outcome("PaymentOverdue", "the payment deadline has passed")
 }
 
 /// An outcome for certain: when the provider does not answer it is asked what it knows.

@@ -21,7 +21,15 @@ pub async fn handle(
     provider: &impl Provider,
     input: Input,
 ) -> Result<Output, TaskError> {
-    let (id, cause) = (&input.order_id, &input.cause);
+    refund(payments, provider, &input.order_id, &input.cause).await
+}
+
+pub(crate) async fn refund(
+    payments: &Payments,
+    provider: &impl Provider,
+    id: &OrderId,
+    cause: &Cause,
+) -> Result<Output, TaskError> {
     let mut payment = payments.void(id, cause).await.map_err(record_error)?;
     // Without an intent the provider was never asked, and our tombstone keeps it so.
     if payment.state == PaymentState::Voided && payment.intent.is_some() {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use trackops_aws::StoreError;
 use trackops_aws::aggregate::Table;
 use trackops_aws::bus::Bus;
+use trackops_aws::outbox::Page;
 use trackops_domain::Timestamp;
 use trackops_lambda::error::chain;
 use trackops_lambda::http::{Answer, json as answer};
@@ -15,7 +16,7 @@ const SERVICES: [&str; 3] = ["orders", "inventory", "payments"];
 
 pub async fn handle(bus: &Bus, tables: &[Table]) -> Answer {
     let now = Timestamp::now();
-    let outboxes = tables.iter().map(|table| table.unpublished_before(0, now, 1));
+    let outboxes = tables.iter().map(|table| table.unpublished_before(0, now, Page::default()));
     let (bus, outboxes) = (bus.check().await, join_all(outboxes).await);
     let mut parts = vec![("bus", bus)];
     let outboxes = outboxes.into_iter().map(|outbox| outbox.map(drop));

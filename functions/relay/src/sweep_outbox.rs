@@ -6,6 +6,7 @@ use futures::future::{join_all, try_join_all};
 use serde::{Deserialize, Serialize};
 use trackops_aws::StoreError;
 use trackops_aws::aggregate::{SHARDS, Table};
+use trackops_aws::outbox::Page;
 use trackops_domain::Timestamp;
 use trackops_lambda::task::TaskError;
 
@@ -13,9 +14,6 @@ use crate::publish::{Publisher, publish, trim};
 
 /// The streams get this long before the sweeper steps in.
 const STREAM_HAS: Duration = Duration::from_secs(60);
-
-/// Keys read from one index partition at once.
-const PAGE: i32 = 50;
 
 /// The next run begins before this one must end: the function's timeout is 50 seconds.
 const BUDGET: Duration = Duration::from_secs(40);
@@ -56,7 +54,7 @@ pub async fn handle(
     Ok(swept)
 }
 
-/// Page after page; a page of which nothing could be published ends it.
+/// Page after page to the end: what cannot be published keeps nothing behind it waiting.
 async fn sweep(
     bus: &impl Publisher,
     table: &Table,
@@ -65,8 +63,10 @@ async fn sweep(
     until: Instant,
 ) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
-    while Instant::now() < until {
-        let keys = table.unpublished_before(shard, before, PAGE).await?;
+    let mut next = Some(Page::default());
+    while let Some(page) = next.take_if(|_| Instant::now() < until) {
+        let keys;
+        (keys, next) = table.unpublished_before(shard, before, page).await?;
         let items = try_join_all(keys.iter().map(|key| table.unpublished(key))).await?;
         let items: Vec<_> = items.into_iter().flatten().collect();
         let failed = publish(bus, &items).await;
@@ -74,10 +74,7 @@ async fn sweep(
         let published = items.into_iter().filter(|item| !failed.contains(&item.pk));
         trim(table, published.collect()).await;
         swept.items += count - failures;
-        swept.failed = failures;
-        if failures == count || keys.len() < PAGE as usize {
-            break;
-        }
+        swept.failed += failures;
     }
     Ok(swept)
 }

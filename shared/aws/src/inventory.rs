@@ -183,7 +183,7 @@ impl Inventory {
             };
             match self.change_stock(&shipped, "on_hand = on_hand - :quantity", now).await {
                 Ok(()) => return Ok(shipped),
-                Err(StoreError::Stale | StoreError::Busy(_)) => retry::back_off(attempt).await,
+                Err(StoreError::Stale) => retry::back_off(attempt).await,
                 Err(error) => return Err(error.into()),
             }
         }

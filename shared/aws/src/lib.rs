@@ -6,6 +6,7 @@ pub mod bus;
 mod canned;
 pub mod catalogue;
 pub mod clients;
+pub mod due;
 pub mod error;
 pub mod inventory;
 pub mod orders;

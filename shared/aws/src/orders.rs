@@ -1,10 +1,9 @@
 //! The `orders` table: orders, and who of them somebody has to look at.
 
-use futures::{StreamExt, TryStreamExt, stream};
 use trackops_domain::order::{Fact, Order};
 use trackops_domain::{Event, IllegalMove, OrderId, Timestamp, event::Cause};
 
-use crate::aggregate::{Aggregate, SHARDS, Table, Write};
+use crate::aggregate::{Aggregate, Table, Write};
 use crate::error::StoreError;
 
 impl Aggregate for Order {
@@ -51,6 +50,10 @@ impl Orders {
         Self { table }
     }
 
+    pub const fn table(&self) -> &Table {
+        &self.table
+    }
+
     pub async fn find(&self, id: &OrderId) -> Result<Option<Order>, StoreError> {
         self.table.load(&Order::key(id)).await
     }
@@ -83,18 +86,5 @@ impl Orders {
             Ok(next.map_or(Write::Nothing(order), Write::Replace))
         };
         self.table.decide(&Order::key(id), decide).await
-    }
-
-    /// Orders that are past the time by which something should have happened, at most `limit` a shard.
-    pub async fn due(&self, now: Timestamp, limit: i32) -> Result<Vec<OrderId>, StoreError> {
-        let shards = stream::iter(0..SHARDS).map(|shard| self.table.due_before(shard, now, limit));
-        let keys: Vec<Vec<String>> = shards.buffer_unordered(SHARDS as usize).try_collect().await?;
-        keys.into_iter()
-            .flatten()
-            .map(|key| {
-                let id = key.strip_prefix("ORDER#").and_then(|id| id.parse().ok());
-                id.ok_or_else(|| StoreError::corrupt(format!("{key} is due but not an order")))
-            })
-            .collect()
     }
 }

@@ -6,7 +6,7 @@ use serde_dynamo::aws_sdk_dynamodb_1::from_item;
 use trackops_domain::event::EventType;
 use trackops_domain::{Event, Timestamp};
 
-use crate::aggregate::{SHARDS, Table};
+use crate::aggregate::{Item, SHARDS, Table};
 use crate::error::StoreError;
 
 /// Appends `:raised`; the item stays in the index since its oldest event that is not published.
@@ -45,6 +45,15 @@ pub struct Unpublished {
     pub outbox: Vec<OutboxEntry>,
 }
 
+/// Entries read from an index at once.
+const PAGE: i32 = 50;
+
+/// Where to go on reading an index; the default is its beginning.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    after: Option<Item>,
+}
+
 /// The index partition of a key: FNV-1a, because it must be the same in every build for ever.
 pub(crate) fn shard(key: &str) -> AttributeValue {
     let hash = key
@@ -60,34 +69,27 @@ impl Table {
         Ok(item.filter(|item| !item.outbox.is_empty()))
     }
 
-    /// Keys of items that have had something to tell since before `before`, oldest first, at most `limit`.
+    /// Keys of items that have had something to tell since before `before`, oldest first, a page at a time.
     pub async fn unpublished_before(
         &self,
         shard: u32,
         before: Timestamp,
-        limit: i32,
-    ) -> Result<Vec<String>, StoreError> {
-        self.index("unpublished", "unpublished_since", shard, before, limit).await
+        page: Page,
+    ) -> Result<(Vec<String>, Option<Page>), StoreError> {
+        let (keys, next) =
+            self.index("unpublished", "unpublished_since", shard, before, page).await?;
+        Ok((keys.into_iter().map(|(key, _)| key).collect(), next))
     }
 
-    /// Keys of items that somebody has to look at, longest overdue first, at most `limit`.
-    pub async fn due_before(
-        &self,
-        shard: u32,
-        before: Timestamp,
-        limit: i32,
-    ) -> Result<Vec<String>, StoreError> {
-        self.index("due", "due_at", shard, before, limit).await
-    }
-
-    async fn index(
+    /// A page of a sparse index: keys, each with its value of the range attribute.
+    pub(crate) async fn index(
         &self,
         index: &str,
         range: &str,
         shard: u32,
         before: Timestamp,
-        limit: i32,
-    ) -> Result<Vec<String>, StoreError> {
+        page: Page,
+    ) -> Result<(Vec<(String, String)>, Option<Page>), StoreError> {
         let answer = self
             .client
             .query()
@@ -99,17 +101,17 @@ impl Table {
             .expression_attribute_values(":shard", AttributeValue::S(shard.to_string()))
             .expression_attribute_values(":before", AttributeValue::S(before.to_string()))
             .select(Select::AllProjectedAttributes)
-            .limit(limit)
+            .limit(PAGE)
+            .set_exclusive_start_key(page.after)
             .send()
             .await?;
-        answer
-            .items()
-            .iter()
-            .map(|item| match item.get("pk") {
-                Some(AttributeValue::S(key)) => Ok(key.clone()),
-                _ => Err(StoreError::corrupt("an index entry without a key")),
-            })
-            .collect()
+        let text = |item: &Item, name: &str| match item.get(name) {
+            Some(AttributeValue::S(text)) => Ok(text.clone()),
+            _ => Err(StoreError::corrupt(format!("an entry of index {index} without {name}"))),
+        };
+        let entries = answer.items().iter().map(|item| Ok((text(item, "pk")?, text(item, range)?)));
+        let entries = entries.collect::<Result<_, StoreError>>()?;
+        Ok((entries, answer.last_evaluated_key.map(|after| Page { after: Some(after) })))
     }
 
     /// Forgets exactly the events that were published. When others were added meanwhile it leaves all of

@@ -22,6 +22,10 @@ impl Aggregate for Payment {
     fn event(&self) -> Option<Event> {
         self.raised.clone()
     }
+
+    fn due_at(&self) -> Option<Timestamp> {
+        Self::due_at(self)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,10 @@ pub struct Payments {
 impl Payments {
     pub const fn new(table: Table) -> Self {
         Self { table }
+    }
+
+    pub const fn table(&self) -> &Table {
+        &self.table
     }
 
     pub async fn find(&self, id: &OrderId) -> Result<Option<Payment>, StoreError> {

@@ -67,7 +67,6 @@ pub enum Fact {
     PaymentAwaited,
     Confirmed,
     CancelRequested,
-    PaymentOverdue,
     /// The saga cannot go forward.
     Abandoned(Reason),
     /// Nothing is held and nothing is owed any more.
@@ -114,7 +113,7 @@ impl OrderStatus {
         let next = match (self, fact) {
             (S::Pending, F::PaymentAwaited) => S::AwaitingPayment,
             (S::Pending | S::AwaitingPayment, F::Confirmed) => S::Confirmed,
-            (S::Pending | S::AwaitingPayment, F::PaymentOverdue | F::Abandoned(_))
+            (S::Pending | S::AwaitingPayment, F::Abandoned(_))
             | (
                 S::Pending | S::AwaitingPayment | S::Confirmed | S::Processing,
                 F::CancelRequested,
@@ -135,7 +134,7 @@ impl OrderStatus {
             | (S::Delivered, F::Delivered)
             | (
                 S::Cancelling | S::Cancelled | S::Rejected | S::Expired,
-                F::CancelRequested | F::PaymentOverdue | F::Abandoned(_),
+                F::CancelRequested | F::Abandoned(_),
             )
             | (S::Cancelled | S::Rejected | S::Expired, F::Compensated(_)) => return Ok(None),
 
@@ -148,10 +147,10 @@ impl OrderStatus {
                 | F::Shipped
                 | F::Delivered,
             )
-            // What is paid for can be cancelled, but not expire or be abandoned.
+            // What is paid for can be cancelled, but not be abandoned.
             | (
                 S::Confirmed | S::Processing | S::Shipped | S::Delivered,
-                F::PaymentOverdue | F::Abandoned(_),
+                F::Abandoned(_),
             )
             | (S::Shipped | S::Delivered, F::CancelRequested)
             // Only what was given up can be compensated.
@@ -311,7 +310,6 @@ impl Order {
         next.status = status;
         next.reason = match fact {
             Fact::CancelRequested => Some(Reason::CancelledByCustomer),
-            Fact::PaymentOverdue => Some(Reason::PaymentDeadline),
             Fact::Abandoned(reason) => Some(reason),
             _ => self.reason,
         };
@@ -336,12 +334,6 @@ impl Order {
             OrderStatus::Cancelling => Some(self.updated_at.plus(STUCK_AFTER)),
             _ => None,
         }
-    }
-
-    /// The fact that time alone makes true.
-    pub fn overdue(&self, now: Timestamp) -> Option<Fact> {
-        let waiting = matches!(self.status, OrderStatus::Pending | OrderStatus::AwaitingPayment);
-        (waiting && self.payment_deadline <= now).then_some(Fact::PaymentOverdue)
     }
 
     /// The event of the newest change.
@@ -408,7 +400,6 @@ mod tests {
             Just(Fact::PaymentAwaited),
             Just(Fact::Confirmed),
             Just(Fact::CancelRequested),
-            Just(Fact::PaymentOverdue),
             reason().prop_map(Fact::Abandoned),
             reason().prop_map(Fact::Compensated),
             Just(Fact::ProcessingStarted),
@@ -517,15 +508,5 @@ mod tests {
     #[test]
     fn the_total_is_the_sum_of_the_lines() {
         assert_eq!(placed().total, 750);
-    }
-
-    #[test]
-    fn an_unpaid_order_expires_at_its_deadline_and_a_confirmed_one_never() {
-        let order = placed();
-        let deadline = order.payment_deadline;
-        assert_eq!(order.overdue(deadline.minus(Duration::from_millis(1))), None);
-        assert_eq!(order.overdue(deadline), Some(Fact::PaymentOverdue));
-        let confirmed = order.after(Fact::Confirmed, deadline, &Cause::default()).unwrap().unwrap();
-        assert_eq!(confirmed.overdue(deadline), None);
     }
 }

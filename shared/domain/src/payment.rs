@@ -1,11 +1,16 @@
 //! A payment for an order: what we asked the provider for, and what it did.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::event::{Cause, Event, EventType};
 use crate::money::{Currency, Money};
 use crate::{IllegalMove, OrderId, Timestamp};
+
+/// How long the saga has to refund before the recovery does.
+pub const REFUND_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -140,6 +145,11 @@ impl Payment {
         next.updated_at = at;
         next.raised = next.event(self.state, fact, cause);
         Ok(Some(next))
+    }
+
+    /// When somebody has to look at it if nothing happens before: money that has to go back must not stay.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        (self.state == PaymentState::Refunding).then(|| self.updated_at.plus(REFUND_WITHIN))
     }
 
     /// Intents and tombstones are ours alone: nobody else can act on them, so they raise nothing.

@@ -7,6 +7,7 @@ pub mod fields;
 pub mod http;
 pub mod identity;
 pub mod problem;
+pub mod recovery;
 pub mod task;
 pub mod telemetry;
 

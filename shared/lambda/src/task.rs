@@ -1,6 +1,7 @@
 //! Saga tasks: outcomes that the state machine can tell apart by name.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::future::Future;
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
@@ -34,6 +35,18 @@ impl TaskError {
     pub fn broken(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let message = "failed; the log says why".into();
         Self { name: "Broken", message, source: Some(source.into()) }
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.message)
+    }
+}
+
+impl StdError for TaskError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
