@@ -261,20 +261,21 @@ async fn with_its_stream_switched_off_the_sweeper_publishes_everything_in_order(
     let mut events = world.tap_events().await;
     let id = world
         .without_stream("relay-orders", async || {
-            let order = world.customer.order(&Basket::of(&tea, 2)).await;
-            let key = format!("ORDER#{}", order.order_id);
+            let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
+            let relay = world.inject(Fault::of_function("relay-orders", &id).until_lifted()).await;
+            world.customer.order(&basket).await;
+            let key = format!("ORDER#{id}");
             eventually("the sweeper to do the relay's work", async || {
                 world.sweep("OrdersTable", &key).await;
-                let order = world.customer.find(&order.order_id).await;
+                let order = world.customer.find(&id).await;
                 if order.status == "CONFIRMED" { Ok(()) } else { Err(order.status) }
             })
             .await;
             world.sweep("OrdersTable", &key).await;
+            assert_eq!(relay.hits().await, 0, "the stream is switched off");
             let told = |seen: &[SeenEvent]| is_told(seen, "CONFIRMED");
-            assert_in_order(
-                &events.until("both changes of the order", &order.order_id, told).await,
-            );
-            order.order_id
+            assert_in_order(&events.until("both changes of the order", &id, told).await);
+            id
         })
         .await;
     world.books_balance(&tea, 5, &[&id]).await;
