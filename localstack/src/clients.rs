@@ -1,5 +1,7 @@
 //! How the runner talks to the local cloud: the SDK for CloudFormation, plain HTTP for the few other calls.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use aws_credential_types::Credentials;
 use aws_sdk_cloudformation::config::{BehaviorVersion, Region};
@@ -49,11 +51,15 @@ impl Aws {
         }
     }
 
-    /// Uploads unless it is there: keys name their content.
-    pub async fn put_object(&self, key: &str, content: Vec<u8>) -> Result<()> {
+    /// Uploads a file unless it is there: keys name their content.
+    pub async fn put_file(&self, key: &str, path: &Path) -> Result<()> {
         if self.s3(Method::HEAD, key, Vec::new()).await? == StatusCode::OK {
             return Ok(());
         }
+        self.put_object(key, std::fs::read(path)?).await
+    }
+
+    pub async fn put_object(&self, key: &str, content: Vec<u8>) -> Result<()> {
         match self.s3(Method::PUT, key, content).await? {
             StatusCode::OK => Ok(()),
             status => bail!("{key} cannot be uploaded: {status}"),

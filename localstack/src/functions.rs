@@ -20,7 +20,7 @@ use crate::instance::{local_dir, workspace};
 pub struct Package {
     /// Named after its content, so that a function whose binary did not change does not change.
     pub key: String,
-    pub content: Vec<u8>,
+    pub path: PathBuf,
 }
 
 /// Builds the binaries with Cargo, which reports its progress itself.
@@ -113,20 +113,21 @@ pub fn pack(built: &BTreeMap<String, PathBuf>, release: bool) -> Result<BTreeMap
 
 fn pack_one(name: &str, binary: &Path, dir: &Path) -> Result<Package> {
     let path = dir.join(format!("{name}.zip"));
+    let key_file = dir.join(format!("{name}.key"));
     let modified = fs::metadata(binary)?.modified()?;
-    // The zip carries the time of its binary: Cargo may put an older build in its place.
-    if fs::metadata(&path).and_then(|zip| zip.modified()).ok() != Some(modified) {
+    // The key's file carries the time of the binary: Cargo may put an older build in its place.
+    if fs::metadata(&key_file).and_then(|file| file.modified()).ok() != Some(modified) {
         // Other instances may pack the same binary at this moment.
         let temporary = dir.join(format!("{name}.{}", std::process::id()));
         let packed = stripped(binary, &temporary).and_then(|bootstrap| zip(&bootstrap))?;
-        let mut file = File::create(&temporary)?;
-        file.write_all(&packed)?;
-        file.set_modified(modified)?;
+        fs::write(&temporary, &packed)?;
         fs::rename(&temporary, &path)?;
+        let mut file = File::create(&temporary)?;
+        write!(file, "functions/{name}-{}.zip", content_hash(&packed))?;
+        file.set_modified(modified)?;
+        fs::rename(&temporary, &key_file)?;
     }
-    let content = fs::read(&path)?;
-    let key = format!("functions/{name}-{}.zip", &hex::encode(Sha256::digest(&content))[..16]);
-    Ok(Package { key, content })
+    Ok(Package { key: fs::read_to_string(key_file)?, path })
 }
 
 /// The binary without symbols, which are most of a debug build and no use on the local cloud.
@@ -147,9 +148,9 @@ fn zip(bootstrap: &[u8]) -> Result<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// The hash of files that decide what is deployed, for keys.
-pub fn content_key(name: &str, content: &[u8]) -> String {
-    format!("{}-{name}", &hex::encode(Sha256::digest(content))[..16])
+/// Names a content, for keys.
+pub fn content_hash(content: &[u8]) -> String {
+    hex::encode(&Sha256::digest(content)[..8])
 }
 
 #[cfg(test)]

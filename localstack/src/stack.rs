@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +12,7 @@ use aws_sdk_cloudformation::types::{Capability, Parameter, Stack};
 use tokio::task::JoinSet;
 
 use crate::clients::{Aws, BUCKET};
-use crate::functions::{Package, content_key};
+use crate::functions::{Package, content_hash};
 use crate::instance::{STACK, workspace};
 use crate::progress::Step;
 use crate::proxy::Apis;
@@ -54,27 +55,26 @@ async fn upload(
     aws.create_bucket().await?;
     let mut objects = BTreeMap::new();
     let mut uploads = JoinSet::new();
-    let mut add = |name: String, key: String, content: Vec<u8>| {
+    let mut add = |name: String, key: String, path: PathBuf| {
         objects.insert(name, Object { bucket: BUCKET.to_owned(), key: key.clone() });
         let aws = aws.clone();
-        uploads.spawn(async move { aws.put_object(&key, content).await });
+        uploads.spawn(async move { aws.put_file(&key, &path).await });
     };
     for (name, package) in packages {
-        add(name, package.key, package.content);
+        add(name, package.key, package.path);
     }
-    for path in template.definitions() {
-        let content =
-            fs::read(workspace().join(&path)).with_context(|| format!("cannot read {path}"))?;
-        let file_name = path.rsplit('/').next().unwrap_or(&path);
-        let key = format!("definitions/{}", content_key(file_name, &content));
-        add(path, key, content);
+    for name in template.definitions() {
+        let path = workspace().join(&name);
+        let content = fs::read(&path).with_context(|| format!("cannot read {name}"))?;
+        let key = format!("definitions/{}.json", content_hash(&content));
+        add(name, key, path);
     }
     while let Some(upload) = uploads.join_next().await {
         upload??;
     }
     // From S3, because a template in the request may have 51,200 bytes at most (CloudFormation quotas).
     let body = template.packaged(&objects)?.into_bytes();
-    let key = format!("templates/{}", content_key("template.json", &body));
+    let key = format!("templates/{}.json", content_hash(&body));
     aws.put_object(&key, body).await?;
     Ok(aws.object_url(&key))
 }

@@ -120,9 +120,7 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
     let built = functions::build(&binaries, options.release).await?;
     let release = options.release;
     let packages = tokio::task::spawn_blocking(move || functions::pack(&built, release)).await??;
-    let megabytes =
-        packages.values().map(|package| package.content.len()).sum::<usize>() / 1_000_000;
-    step.done(&format!("built and packed, {megabytes} MB"));
+    step.done("built and packed");
 
     let aws = Aws::at(&endpoints.endpoint);
     let own = [
