@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use trackops_aws::StoreError;
 use trackops_aws::inventory::{Inventory, ReservationError, Wanted};
-use trackops_domain::OrderId;
 use trackops_domain::event::EventType;
 use trackops_domain::reservation::{Reservation, ReservationState, Shortage};
 use trackops_domain::stock::StockItem;
+use trackops_domain::{OrderId, Sku};
 
 use crate::dynamodb::OwnTable;
 use crate::given::{at_once, cause, inventory, item, patiently, sku, wanted};
@@ -165,6 +165,23 @@ async fn a_commit_ends_the_hold_and_without_one_there_is_nothing_to_commit() {
 }
 
 #[tokio::test]
+async fn what_is_shipped_leaves_the_house_once_and_does_not_come_back() {
+    let (inventory, _) = inventory(&[item("TEA", 5, 0)]).await;
+    let wanted = wanted(OrderId::generate(), &[("TEA", 2)]);
+    reserve(&inventory, &wanted).await;
+    let early = inventory.ship(&wanted.id, &cause()).await;
+    assert!(matches!(early, Err(ReservationError::Illegal(_))), "{early:?}");
+    inventory.commit(&wanted.id, &cause()).await.unwrap();
+
+    let ship = async |_| inventory.ship(&wanted.id, &cause()).await.unwrap().state;
+    assert_eq!(at_once(10, ship).await, [ReservationState::Shipped; 10]);
+    let late = inventory.release(&wanted.id, &cause()).await;
+    assert!(matches!(late, Err(ReservationError::Illegal(_))), "{late:?}");
+    let tea = stock(&inventory, "TEA").await;
+    assert_eq!((tea.on_hand, tea.available), (3, 3));
+}
+
+#[tokio::test]
 async fn low_stock_is_told_once_when_the_mark_is_crossed_whoever_crosses_it() {
     let (inventory, own) = inventory(&[item("TEA", 20, 10)]).await;
     let reserve_one =
@@ -206,12 +223,15 @@ async fn a_discontinued_product_is_not_promised() {
 enum Step {
     Reserve,
     Commit,
+    Ship,
     Release,
 }
 
+const STOCK: [(&str, u32); 2] = [("TEA", 5), ("CUP", 4)];
+
 fn steps() -> impl Strategy<Value = (usize, Step)> {
-    let step =
-        prop::sample::select(vec![Step::Reserve, Step::Reserve, Step::Commit, Step::Release]);
+    use Step::{Commit, Release, Reserve, Ship};
+    let step = prop::sample::select(vec![Reserve, Reserve, Commit, Ship, Release]);
     (0..4_usize, step)
 }
 
@@ -221,13 +241,13 @@ proptest! {
         cases: 12, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default()
     })]
     #[test]
-    fn units_taken_are_units_promised_after_any_steps_at_the_same_time(
+    fn units_taken_are_units_promised_or_shipped_after_any_steps_at_the_same_time(
         quantities in prop::collection::vec((0..4_u32, 0..4_u32), 4),
         waves in prop::collection::vec(prop::collection::vec(steps(), 1..8), 1..5),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (inventory, _) = inventory(&[item("TEA", 5, 2), item("CUP", 4, 0)]).await;
+            let (inventory, _) = inventory(&STOCK.map(|(name, units)| item(name, units, 2))).await;
             let orders: Vec<Wanted> = quantities.iter().map(|&(tea, cup)| {
                 let lines = [("TEA", tea), ("CUP", cup)];
                 let lines: Vec<_> = lines.into_iter().filter(|(_, quantity)| *quantity > 0).collect();
@@ -235,7 +255,7 @@ proptest! {
             }).collect();
             for wave in &waves {
                 at_once(wave.len(), async |number| take(&inventory, &orders, wave[number]).await).await;
-                promised_is_taken(&inventory, &orders).await;
+                books_balance(&inventory, &orders).await;
             }
         });
     }
@@ -246,6 +266,7 @@ async fn take(inventory: &Inventory, orders: &[Wanted], (number, step): (usize, 
     let done = match step {
         Step::Reserve => return drop(reserve(inventory, wanted).await),
         Step::Commit => inventory.commit(&wanted.id, &cause()).await,
+        Step::Ship => inventory.ship(&wanted.id, &cause()).await,
         Step::Release => inventory.release(&wanted.id, &cause()).await,
     };
     match done {
@@ -254,18 +275,23 @@ async fn take(inventory: &Inventory, orders: &[Wanted], (number, step): (usize, 
     }
 }
 
-async fn promised_is_taken(inventory: &Inventory, orders: &[Wanted]) {
-    let mut promised = HashMap::from([(sku("TEA"), 0), (sku("CUP"), 0)]);
+async fn books_balance(inventory: &Inventory, orders: &[Wanted]) {
+    let (mut promised, mut shipped) = (HashMap::new(), HashMap::new());
     for wanted in orders {
-        let reservation = inventory.find_reservation(&wanted.id).await.unwrap();
-        for reservation in reservation.into_iter().filter(|found| found.state.holds_units()) {
-            for line in reservation.lines {
-                *promised.get_mut(&line.sku).unwrap() += line.quantity;
-            }
+        let Some(found) = inventory.find_reservation(&wanted.id).await.unwrap() else { continue };
+        let units = match found.state {
+            ReservationState::Held | ReservationState::Committed => &mut promised,
+            ReservationState::Shipped => &mut shipped,
+            _ => continue,
+        };
+        for line in found.lines {
+            *units.entry(line.sku).or_default() += line.quantity;
         }
     }
-    for (sku, promised) in promised {
-        let item = inventory.find_item(&sku).await.unwrap().unwrap();
-        assert_eq!(item.on_hand - item.available, promised, "of {sku}");
+    for (name, delivered) in STOCK {
+        let item = stock(inventory, name).await;
+        let units = |of: &HashMap<Sku, u32>| of.get(&item.sku).copied().unwrap_or(0);
+        assert_eq!(item.on_hand - item.available, units(&promised), "{name} promised");
+        assert_eq!(delivered - item.on_hand, units(&shipped), "{name} shipped");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trackops_aws::aggregate::SHARDS;
+use trackops_aws::aggregate::Table;
 use trackops_aws::orders::{Orders, RecordError};
 use trackops_domain::order::{Fact, Order, OrderStatus, Reason};
 use trackops_domain::{OrderId, Timestamp};
@@ -13,6 +13,10 @@ use crate::given::{at_once, cause, order};
 async fn orders() -> (Orders, OwnTable) {
     let own = OwnTable::like("OrdersTable").await;
     (Orders::new(own.table.clone()), own)
+}
+
+async fn due(table: &Table, at: Timestamp) -> Vec<OrderId> {
+    table.due(at).await.unwrap().into_iter().map(|due| due.id).collect()
 }
 
 #[tokio::test]
@@ -67,7 +71,7 @@ async fn the_due_index_follows_the_status() {
     let record = async |fact: Fact| {
         orders.record(&id, |_| Ok(Some(fact)), &cause()).await.unwrap();
     };
-    let due = async |at: Timestamp| orders.due(at, 10).await.unwrap();
+    let due = async |at: Timestamp| due(&own.table, at).await;
     let just_after = |at: Timestamp| at.plus(Duration::from_millis(1));
 
     orders.place(&placed).await.unwrap().unwrap();
@@ -89,29 +93,41 @@ async fn the_due_index_follows_the_status() {
 }
 
 #[tokio::test]
-async fn a_shard_gives_the_longest_overdue_first_and_no_more_than_asked() {
+async fn of_many_who_look_after_what_is_due_one_gets_it_and_it_keeps_none_waiting() {
+    let (orders, own) = orders().await;
+    let placed = order(OrderId::generate(), Timestamp::from_millis(0));
+    orders.place(&placed).await.unwrap().unwrap();
+    let now = Timestamp::now();
+    let later = now.plus(Duration::from_secs(60));
+    let [due_now] = &own.table.due(now).await.unwrap()[..] else { panic!("one is due") };
+
+    let postponed = at_once(10, async |_| own.table.postpone(due_now, later).await.unwrap()).await;
+    assert_eq!(postponed.into_iter().filter(|mine| *mine).count(), 1);
+    assert!(due(&own.table, later).await.is_empty());
+    assert_eq!(due(&own.table, later.plus(Duration::from_millis(1))).await, [placed.id]);
+
+    // Postponing is no change of the order: whoever read it before may still write.
+    let paid = placed.after(Fact::Confirmed, now, &cause()).unwrap().unwrap();
+    own.table.replace(&paid).await.unwrap();
+    assert!(!own.table.postpone(due_now, later).await.unwrap(), "it has moved on");
+    let attributes = own.attributes(&Order::key(&placed.id)).await;
+    assert!(!attributes.contains_key("due_at"), "postponing brought it back");
+}
+
+#[tokio::test]
+async fn what_is_overdue_is_found_in_every_shard_and_nothing_else() {
     let (orders, own) = orders().await;
     let placed = at_once(30, async |number| {
         let minutes = 60_000 * i64::try_from(number).unwrap();
         let order = order(OrderId::generate(), Timestamp::from_millis(minutes));
         orders.place(&order).await.unwrap().unwrap();
-        order
+        order.id
     });
     let placed = placed.await;
-    let now = Timestamp::from_millis(60_000 * 21); // 20 of them have been stuck for over a minute
-    let when_due = |key: &String| {
-        let order = placed.iter().find(|order| Order::key(&order.id) == *key).unwrap();
-        order.due_at().unwrap()
-    };
-    for shard in 0..SHARDS {
-        let overdue = own.table.due_before(shard, now, 100).await.unwrap();
-        assert!(overdue.is_sorted_by_key(when_due), "shard {shard} is out of order");
-        let page = own.table.due_before(shard, now, 2).await.unwrap();
-        assert_eq!(page, overdue[..overdue.len().min(2)]);
-    }
-    let mut due = orders.due(now, 100).await.unwrap();
-    due.sort();
-    let mut expected: Vec<OrderId> = placed[..20].iter().map(|order| order.id).collect();
+    // Twenty of them have been stuck for more than a minute.
+    let mut found = due(&own.table, Timestamp::from_millis(60_000 * 21)).await;
+    found.sort();
+    let mut expected = placed[..20].to_vec();
     expected.sort();
-    assert_eq!(due, expected);
+    assert_eq!(found, expected);
 }

@@ -5,20 +5,20 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use trackops_aws::aggregate::{SHARDS, Table};
-use trackops_aws::outbox::Unpublished;
+use trackops_aws::outbox::{Page, Unpublished};
 use trackops_domain::Timestamp;
 use trackops_domain::stock::StockItem;
 
 use crate::dynamodb::OwnTable;
-use crate::given::{changed, inventory, item, told};
+use crate::given::{at_once, changed, inventory, item, told};
 
 const KEY: &str = "STOCK#TEA";
 
-/// What has waited since before `before`, in all shards.
+/// What has waited since before `before`, of an outbox that fits on a page.
 async fn waiting(table: &Table, before: Timestamp) -> Vec<String> {
     let mut keys = Vec::new();
     for shard in 0..SHARDS {
-        keys.extend(table.unpublished_before(shard, before, 100).await.unwrap());
+        keys.extend(table.unpublished_before(shard, before, Page::default()).await.unwrap().0);
     }
     keys
 }
@@ -138,25 +138,38 @@ async fn two_relays_beside_a_busy_writer_tell_everything_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_shard_gives_only_what_waits_long_enough_the_oldest_first_and_no_more_than_asked() {
-    let minute = |minute: i64| Timestamp::from_millis(minute * 60_000);
-    let items: Vec<StockItem> = (1..=40)
-        .map(|number| {
-            let mut item = item(&format!("SKU-{number:02}"), 1, 0);
+async fn the_sweeper_finds_whatever_waits_long_enough_page_by_page_while_it_trims_them() {
+    let minute = |minute: usize| Timestamp::from_millis(60_000 * i64::try_from(minute).unwrap());
+    let key = |number: usize| format!("STOCK#SKU-{number:03}");
+    let (_, own) = inventory(&[]).await;
+    // Some sixty a shard, which is more than a page; the last forty have not waited long enough.
+    at_once(40, async |part| {
+        for number in (part * 12)..(part * 12 + 12) {
+            let mut item = item(&format!("SKU-{number:03}"), 1, 0);
             item.updated_at = minute(number);
-            told(item)
-        })
-        .collect();
-    let (_, own) = inventory(&items).await;
-    let mut seen = Vec::new();
+            own.table.create(&told(item)).await.unwrap();
+        }
+    })
+    .await;
+    let (mut found, mut pages) = (Vec::new(), 0);
     for shard in 0..SHARDS {
-        let old = own.table.unpublished_before(shard, minute(31), 100).await.unwrap();
-        assert!(old.is_sorted(), "shard {shard} is out of order: {old:?}");
-        let page = own.table.unpublished_before(shard, minute(31), 2).await.unwrap();
-        assert_eq!(page, old[..old.len().min(2)]);
-        seen.extend(old);
+        let (mut next, mut of_shard) = (Some(Page::default()), Vec::new());
+        while let Some(page) = next.take() {
+            let keys;
+            (keys, next) = own.table.unpublished_before(shard, minute(440), page).await.unwrap();
+            // As if every other one could not be published.
+            at_once(keys.len().div_ceil(2), async |pair| {
+                let read = own.table.unpublished(&keys[2 * pair]).await.unwrap().unwrap();
+                own.table.trim(&read).await.unwrap();
+            })
+            .await;
+            of_shard.extend(keys);
+            pages += 1;
+        }
+        assert!(of_shard.is_sorted(), "shard {shard} is not oldest first: {of_shard:?}");
+        found.extend(of_shard);
     }
-    seen.sort();
-    let older: Vec<String> = (1..=30).map(|number| format!("STOCK#SKU-{number:02}")).collect();
-    assert_eq!(seen, older);
+    assert!(pages > SHARDS, "no shard had a second page");
+    found.sort();
+    assert_eq!(found, (0..440).map(key).collect::<Vec<_>>());
 }

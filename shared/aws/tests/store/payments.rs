@@ -27,6 +27,12 @@ async fn told(own: &OwnTable, id: &OrderId) -> Vec<EventType> {
     left.into_iter().flat_map(|left| left.outbox).map(|event| event.kind).collect()
 }
 
+/// What will be due within the hour.
+async fn due(own: &OwnTable) -> Vec<OrderId> {
+    let within = Timestamp::now().plus(Duration::from_secs(3600));
+    own.table.due(within).await.unwrap().into_iter().map(|due| due.id).collect()
+}
+
 #[tokio::test]
 async fn the_first_of_many_intents_is_kept() {
     let (payments, _) = payments().await;
@@ -63,9 +69,11 @@ async fn money_that_arrives_after_the_void_goes_back_and_the_world_hears_of_both
         assert_eq!(answer.state, PaymentState::Refunding);
     }
     assert_eq!(told(&own, &id).await, [EventType::PaymentProcessed]);
+    assert_eq!(due(&own).await, [id], "nobody would look after the refund");
     let refunded = payments.record(&id, Fact::ProviderRefunded, &cause()).await.unwrap();
     assert_eq!(refunded.state, PaymentState::Refunded);
     assert_eq!(told(&own, &id).await, [EventType::PaymentProcessed, EventType::PaymentRefunded]);
+    assert!(due(&own).await.is_empty());
 }
 
 #[tokio::test]
