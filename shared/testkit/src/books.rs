@@ -215,3 +215,65 @@ fn minor_units(amount: &str) -> i64 {
         .parse()
         .unwrap_or_else(|_| panic!("{amount} is not an amount of euros"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One order for two of five units, at 25 euros.
+    fn books(status: &str, reservation: &str, payment: &str, taken: i64, available: i64) -> Books {
+        let order = Order {
+            order_id: "1".to_owned(),
+            customer_id: "alice".to_owned(),
+            status: status.to_owned(),
+            reason: None,
+            items: Vec::new(),
+            total_amount: "25.00".to_owned(),
+            currency: "EUR".to_owned(),
+            version: 1,
+            updated_at: String::new(),
+        };
+        let account = Account {
+            order,
+            units: 2,
+            reservation: Some(reservation.to_owned()),
+            payment: Some(payment.to_owned()),
+            taken,
+        };
+        Books { sku: "TEA".to_owned(), stocked: 5, on_hand: 5, available, accounts: vec![account] }
+    }
+
+    #[test]
+    fn books_that_agree_are_left_alone() {
+        for (status, reservation, payment, taken, available) in [
+            ("CONFIRMED", "COMMITTED", "PAID", 2500, 3),
+            ("CANCELLED", "RELEASED", "REFUNDED", 0, 5),
+            ("REJECTED", "REJECTED", "VOIDED", 0, 5),
+            ("EXPIRED", "EXPIRED", "VOIDED", 0, 5),
+        ] {
+            let books = books(status, reservation, payment, taken, available);
+            assert_eq!(books.disagreements(), Vec::<String>::new(), "{books}");
+        }
+    }
+
+    #[test]
+    fn every_disagreement_is_noticed() {
+        for (status, reservation, payment, taken, available) in [
+            ("CONFIRMED", "HELD", "PAID", 2500, 3),
+            ("CONFIRMED", "COMMITTED", "AWAITING", 2500, 3),
+            ("CONFIRMED", "COMMITTED", "PAID", 2499, 3),
+            ("CONFIRMED", "COMMITTED", "PAID", 5000, 3),
+            ("CONFIRMED", "COMMITTED", "PAID", 2500, 5),
+            ("CANCELLED", "COMMITTED", "REFUNDED", 0, 3),
+            ("CANCELLED", "RELEASED", "PAID", 0, 5),
+            ("CANCELLED", "RELEASED", "REFUNDED", 2500, 5),
+            ("CANCELLED", "RELEASED", "REFUNDED", 0, 3),
+            ("CANCELLED", "RELEASED", "REFUNDED", 0, 7),
+            ("CANCELLING", "RELEASED", "REFUNDED", 0, 5),
+            ("PENDING", "HELD", "CHARGING", 0, 3),
+        ] {
+            let books = books(status, reservation, payment, taken, available);
+            assert!(!books.disagreements().is_empty(), "{books}");
+        }
+    }
+}

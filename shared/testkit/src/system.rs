@@ -158,7 +158,7 @@ fn build_runner() -> Result<PathBuf> {
     forget_cargo(&mut cargo);
     cargo
         .current_dir(workspace_root())
-        .args(["build", "--quiet", "--package", "trackops-local", "--message-format", "json"])
+        .args(["build", "--quiet", "--bin", "trackops-local", "--message-format", "json"])
         .stderr(Stdio::inherit());
     let built = run(&mut cargo)?;
     for line in built.lines() {
