@@ -17,6 +17,9 @@ use serde::Deserialize;
 /// Seconds an order waits for its payment here: long enough to act before it passes, short enough to see it pass.
 const PAYMENT_DEADLINE_SECONDS: u32 = 40;
 
+/// Two test runs at once share it; it ends with the later one.
+const INSTANCE: &str = "test";
+
 /// Names the file that holds what `cargo local up --json --faults` printed, to test that system instead of a new one.
 const RUNNING_SYSTEM: &str = "TRACKOPS_ENDPOINTS_JSON";
 
@@ -59,10 +62,7 @@ impl System {
                 let described = std::fs::read_to_string(&path);
                 Self::read(&described.with_context(|| format!("{RUNNING_SYSTEM} names {path}"))?)?
             }
-            Err(_) => {
-                let instance = format!("test-{}", std::process::id());
-                Self { instance: instance.clone(), ..Self::read(&start(&instance)?)? }
-            }
+            Err(_) => Self { instance: INSTANCE.to_owned(), ..Self::read(&start()?)? },
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         system.outputs = runtime.block_on(system.read_outputs())?;
@@ -123,11 +123,11 @@ impl System {
 }
 
 /// Starts an instance that ends with this process, however that ends.
-fn start(instance: &str) -> Result<String> {
-    eprintln!("starting TrackOps on a local cloud for these tests, instance {instance}");
+fn start() -> Result<String> {
+    eprintln!("starting TrackOps on a local cloud for these tests, instance {INSTANCE}");
     run(runner()?
         .args(["up", "--detach", "--json", "--no-demo", "--faults", "--port", "0"])
-        .args(["--instance", instance, "--while-pid", &std::process::id().to_string()])
+        .args(["--instance", INSTANCE, "--while-pid", &std::process::id().to_string()])
         .args(["--parameter", &format!("PaymentDeadlineSeconds={PAYMENT_DEADLINE_SECONDS}")]))
 }
 
