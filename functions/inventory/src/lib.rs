@@ -2,6 +2,7 @@
 
 pub mod commit_reservation;
 pub mod create_item;
+pub mod expire_reservations;
 pub mod get_item;
 pub mod release_inventory;
 pub mod reserve_inventory;

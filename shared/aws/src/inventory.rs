@@ -56,6 +56,10 @@ impl Aggregate for Reservation {
     fn event(&self) -> Option<Event> {
         self.raised.clone()
     }
+
+    fn due_at(&self) -> Option<Timestamp> {
+        Self::due_at(self)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,10 @@ impl Inventory {
         Self { table }
     }
 
+    pub const fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// `Stale` when the product is there already.
     pub async fn add_item(&self, item: &StockItem) -> Result<(), StoreError> {
         self.table.create(item).await
@@ -104,6 +112,7 @@ impl Inventory {
     /// All lines or none. The reservation that is recorded is the answer, whoever recorded it: HELD, or
     /// REJECTED with what is missing, or what has become of it since.
     pub async fn reserve(&self, wanted: &Wanted) -> Result<Reservation, StoreError> {
+        let mut cleared = false;
         for attempt in 0..retry::TRIES {
             let (recorded, stock) = self.look(wanted).await?;
             if let Some(recorded) = recorded {
@@ -112,6 +121,11 @@ impl Inventory {
             let now = Timestamp::now();
             let tried = match take_all(wanted, &stock, now) {
                 Ok(taken) => self.hold(wanted, &taken, now).await,
+                Err(shortages) if !cleared && promises_are_in_the_way(&shortages, &stock) => {
+                    cleared = true;
+                    self.expire_overdue(&shortages, now).await?;
+                    continue;
+                }
                 Err(shortages) => {
                     let (id, lines) = (wanted.id, wanted.lines.clone());
                     let refused =
@@ -149,40 +163,71 @@ impl Inventory {
         id: &OrderId,
         cause: &Cause,
     ) -> Result<Reservation, ReservationError> {
-        for attempt in 0..retry::TRIES {
-            let now = Timestamp::now();
-            let tried = match self.find_reservation(id).await? {
-                None => {
-                    let tombstone = Reservation::tombstone(*id, now, cause.clone());
-                    self.table.create(&tombstone).await.map(|()| tombstone)
-                }
-                Some(reservation) => match reservation.after(Fact::Released, now, cause)? {
-                    None => return Ok(reservation),
-                    Some(released) => {
-                        self.change_stock(&released, GIVE_BACK, now).await.map(|()| released)
-                    }
-                },
-            };
-            match tried {
-                Ok(reservation) => return Ok(reservation),
-                Err(StoreError::Stale) => retry::back_off(attempt).await,
-                Err(error) => return Err(error.into()),
-            }
+        let release = async || self.change(id, Fact::Released, cause, GIVE_BACK).await;
+        match release().await {
+            Err(ReservationError::NoReservation(_)) => {}
+            known => return known,
         }
-        Err(StoreError::Busy("too many others change the same products".into()).into())
+        let tombstone = Reservation::tombstone(*id, Timestamp::now(), cause.clone());
+        match self.table.create(&tombstone).await {
+            Ok(()) => Ok(tombstone),
+            Err(StoreError::Stale) => release().await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives the units of a hold that ran out back, once; after a commit it is an `Illegal` move.
+    pub async fn expire(
+        &self,
+        id: &OrderId,
+        cause: &Cause,
+    ) -> Result<Reservation, ReservationError> {
+        self.change(id, Fact::Expired, cause, GIVE_BACK).await
     }
 
     /// The units have left the house: they are not on hand any more, once.
     pub async fn ship(&self, id: &OrderId, cause: &Cause) -> Result<Reservation, ReservationError> {
+        self.change(id, Fact::Shipped, cause, "on_hand = on_hand - :quantity").await
+    }
+
+    /// Gives back the holds on products that are short which should have been given back by now.
+    async fn expire_overdue(
+        &self,
+        shortages: &[Shortage],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for due in self.table.due(now).await? {
+            let Some(held) = self.find_reservation(&due.id).await? else { continue };
+            let lines = &held.lines;
+            if shortages.iter().all(|short| lines.iter().all(|line| line.sku != short.sku)) {
+                continue;
+            }
+            match self.expire(&held.id, &held.cause).await {
+                // It was committed meanwhile.
+                Ok(_) | Err(ReservationError::Illegal(_) | ReservationError::NoReservation(_)) => {}
+                Err(ReservationError::Store(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next state of a reservation, and `assignment` for the stock of each of its lines, together, once.
+    async fn change(
+        &self,
+        id: &OrderId,
+        fact: Fact,
+        cause: &Cause,
+        assignment: &str,
+    ) -> Result<Reservation, ReservationError> {
         for attempt in 0..retry::TRIES {
             let now = Timestamp::now();
             let reservation = self.find_reservation(id).await?;
             let reservation = reservation.ok_or(ReservationError::NoReservation(*id))?;
-            let Some(shipped) = reservation.after(Fact::Shipped, now, cause)? else {
+            let Some(next) = reservation.after(fact, now, cause)? else {
                 return Ok(reservation);
             };
-            match self.change_stock(&shipped, "on_hand = on_hand - :quantity", now).await {
-                Ok(()) => return Ok(shipped),
+            match self.change_stock(&next, assignment, now).await {
+                Ok(()) => return Ok(next),
                 Err(StoreError::Stale) => retry::back_off(attempt).await,
                 Err(error) => return Err(error.into()),
             }
@@ -354,6 +399,14 @@ fn take_all<'a>(
         }
     }
     if shortages.is_empty() { Ok(taken) } else { Err(shortages) }
+}
+
+/// Whether units that others have promised to them would be enough, should they come back.
+fn promises_are_in_the_way(shortages: &[Shortage], stock: &HashMap<Sku, StockItem>) -> bool {
+    shortages.iter().all(|short| {
+        let item = stock.get(&short.sku).filter(|item| !item.discontinued);
+        item.is_some_and(|item| item.on_hand >= short.requested)
+    })
 }
 
 fn transaction_error(error: SdkError<TransactWriteItemsError>) -> StoreError {

@@ -86,7 +86,7 @@ pub struct Reservation {
     pub state: ReservationState,
     pub lines: Vec<Line>,
     pub shortages: Vec<Shortage>,
-    /// When a hold that is not committed runs out; tombstones and refusals have none.
+    /// When it runs out if it is still held; tombstones and refusals have none.
     pub expires_at: Option<Timestamp>,
     pub cause: Cause,
     pub created_at: Timestamp,
@@ -153,6 +153,11 @@ impl Reservation {
         }
     }
 
+    /// When a hold that nobody commits has to be given back.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        self.expires_at.filter(|_| self.state == ReservationState::Held)
+    }
+
     /// The reservation after `fact`, one version on; `None` when the fact was applied before.
     pub fn after(
         &self,
@@ -166,7 +171,6 @@ impl Reservation {
         next.state = state;
         next.cause = cause.clone();
         next.updated_at = at;
-        next.expires_at = None;
         next.raised = match fact {
             Fact::Released | Fact::Expired => Some(next.event(EventType::InventoryReleased)),
             // The order's own events tell of these.
@@ -182,7 +186,7 @@ impl Reservation {
             .map(|line| json!({"productId": line.sku, "quantity": line.quantity}))
             .collect();
         let mut data = json!({"orderId": self.id, "state": self.state, "items": lines});
-        if let Some(at) = self.expires_at {
+        if let Some(at) = self.due_at() {
             data["expiresAt"] = json!(at);
         }
         if !self.shortages.is_empty() {
@@ -235,6 +239,17 @@ mod tests {
             [ReservationState::Released, ReservationState::Expired, ReservationState::Rejected]
         {
             assert!(state.after(Fact::Committed).is_err());
+        }
+    }
+
+    #[test]
+    fn a_hold_is_due_when_it_runs_out_and_only_while_it_is_held() {
+        let (now, then) = (Timestamp::from_millis(0), Timestamp::from_millis(9));
+        let held = Reservation::held(OrderId::generate(), Vec::new(), then, now, Cause::default());
+        assert_eq!(held.due_at(), Some(then));
+        for fact in [Fact::Committed, Fact::Released, Fact::Expired] {
+            let next = held.after(fact, now, &Cause::default()).unwrap().unwrap();
+            assert_eq!(next.due_at(), None, "{fact:?}");
         }
     }
 

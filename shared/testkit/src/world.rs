@@ -174,6 +174,13 @@ impl World {
         self.invoke("recover-sagas", json!({})).await.expect("recover-sagas runs");
     }
 
+    /// Lets the hold of a reservation run out now, and runs the function its schedule would run.
+    pub async fn expire_hold(&self, reservation_id: &str) {
+        let key = format!("RES#{reservation_id}");
+        self.backdate("InventoryTable", &key, "due_at").await;
+        self.invoke("expire-reservations", json!({})).await.expect("expire-reservations runs");
+    }
+
     /// Lets time pass for the order until it is as expected; as [`Self::recover`], but no faster than a saga runs.
     pub async fn recover_until(&self, order_id: &str, statuses: &[&str]) -> Order {
         let what = format!("order {order_id} to be recovered to {}", statuses.join(" or "));

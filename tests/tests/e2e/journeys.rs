@@ -146,6 +146,27 @@ async fn cancelling_an_order_that_awaits_its_payment_gives_its_stock_back() {
 }
 
 #[tokio::test]
+async fn a_hold_that_runs_out_gives_its_stock_back_and_a_committed_one_does_not_run_out() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let confirmed = world.customer.order(&Basket::of(&tea, 1)).await;
+    let waiting = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_late")).await;
+    world.until_status(&confirmed.order_id, &["CONFIRMED"]).await;
+    world.until_status(&waiting.order_id, &["AWAITING_PAYMENT"]).await;
+    for id in [&confirmed.order_id, &waiting.order_id] {
+        world.expire_hold(id).await;
+    }
+    assert_eq!(world.operator.find_item(&tea).await.available_quantity, 4);
+    let held = world.account(&tea, &waiting.order_id).await.reservation;
+    assert_eq!(held.as_deref(), Some("EXPIRED"));
+
+    world.cancel(&waiting.order_id).await;
+    world.until_status(&waiting.order_id, &["CANCELLED"]).await;
+    let orders = [confirmed.order_id.as_str(), waiting.order_id.as_str()];
+    assert_eq!(world.books_balance(&tea, 5, &orders).await.available(), 4);
+}
+
+#[tokio::test]
 async fn cancelling_a_confirmed_order_gives_stock_and_money_back() {
     let world = World::new().await;
     let tea = world.stock("TEA", 5).await;

@@ -1,6 +1,7 @@
 //! The `inventory` table: units and promises agree, whoever reserves, commits and releases at the same time.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use trackops_aws::StoreError;
@@ -8,7 +9,7 @@ use trackops_aws::inventory::{Inventory, ReservationError, Wanted};
 use trackops_domain::event::EventType;
 use trackops_domain::reservation::{Reservation, ReservationState, Shortage};
 use trackops_domain::stock::StockItem;
-use trackops_domain::{OrderId, Sku};
+use trackops_domain::{OrderId, Sku, Timestamp};
 
 use crate::dynamodb::OwnTable;
 use crate::given::{at_once, cause, inventory, item, patiently, sku, wanted};
@@ -161,7 +162,78 @@ async fn a_commit_ends_the_hold_and_without_one_there_is_nothing_to_commit() {
         assert_eq!((committed.state, committed.version), (ReservationState::Committed, 2));
     }
     let attributes = own.attributes(&Reservation::key(&wanted.id)).await;
-    assert!(!attributes.contains_key("expires_at"), "it would still run out");
+    assert!(!attributes.contains_key("due"), "it would still run out");
+}
+
+/// A hold that ran out a minute ago.
+async fn overdue(inventory: &Inventory, lines: &[(&str, u32)]) -> Wanted {
+    let mut wanted = wanted(OrderId::generate(), lines);
+    wanted.expires_at = Timestamp::now().minus(Duration::from_secs(60));
+    assert_eq!(reserve(inventory, &wanted).await.state, ReservationState::Held);
+    wanted
+}
+
+#[tokio::test]
+async fn a_hold_that_ran_out_is_due_until_its_units_are_back() {
+    let (inventory, own) = inventory(&[item("TEA", 5, 0)]).await;
+    let overdue = overdue(&inventory, &[("TEA", 2)]).await;
+    reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 1)])).await;
+    let due = async || -> Vec<OrderId> {
+        own.table.due(Timestamp::now()).await.unwrap().into_iter().map(|due| due.id).collect()
+    };
+    assert_eq!(due().await, [overdue.id]);
+
+    let expire = async |_| inventory.expire(&overdue.id, &cause()).await.unwrap().state;
+    assert_eq!(at_once(5, expire).await, [ReservationState::Expired; 5]);
+    assert_eq!(stock(&inventory, "TEA").await.available, 4);
+    assert!(due().await.is_empty());
+    let key = Reservation::key(&overdue.id);
+    let once = [EventType::InventoryReserved, EventType::InventoryReleased];
+    assert_eq!(told(&own, &key).await, once);
+}
+
+#[tokio::test]
+async fn commit_against_expiry_whichever_wins_the_units_add_up() {
+    let (inventory, _) = inventory(&[item("TEA", 50, 0)]).await;
+    let mut promised = 0;
+    for _ in 0..15 {
+        let (wanted, cause) = (overdue(&inventory, &[("TEA", 2)]).await, cause());
+        let (committed, expired) = futures::join!(
+            inventory.commit(&wanted.id, &cause),
+            inventory.expire(&wanted.id, &cause)
+        );
+        let stored = inventory.find_reservation(&wanted.id).await.unwrap().unwrap();
+        match (committed, expired) {
+            (Ok(_), Err(ReservationError::Illegal(_))) => {
+                assert_eq!(stored.state, ReservationState::Committed);
+                promised += 2;
+            }
+            (Err(ReservationError::Illegal(_)), Ok(_)) => {
+                assert_eq!(stored.state, ReservationState::Expired);
+            }
+            both => panic!("{both:?}"),
+        }
+        assert_eq!(stored.version, 2, "it changed twice");
+        assert_eq!(stock(&inventory, "TEA").await.reserved(), promised);
+    }
+}
+
+#[tokio::test]
+async fn a_hold_that_ran_out_does_not_stand_in_the_way() {
+    let (inventory, _) = inventory(&[item("TEA", 5, 0), item("CUP", 5, 0)]).await;
+    let old = overdue(&inventory, &[("TEA", 4)]).await;
+    let elsewhere = overdue(&inventory, &[("CUP", 4)]).await;
+    let short = reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 6)])).await;
+    assert_eq!(short.state, ReservationState::Rejected, "there never were six");
+
+    let new = reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 5)])).await;
+    assert_eq!(new.state, ReservationState::Held);
+    assert_eq!(stock(&inventory, "TEA").await.available, 0);
+    let state = async |wanted: &Wanted| {
+        inventory.find_reservation(&wanted.id).await.unwrap().unwrap().state
+    };
+    assert_eq!(state(&old).await, ReservationState::Expired);
+    assert_eq!(state(&elsewhere).await, ReservationState::Held, "it was in nobody's way");
 }
 
 #[tokio::test]
@@ -225,13 +297,14 @@ enum Step {
     Commit,
     Ship,
     Release,
+    Expire,
 }
 
 const STOCK: [(&str, u32); 2] = [("TEA", 5), ("CUP", 4)];
 
 fn steps() -> impl Strategy<Value = (usize, Step)> {
-    use Step::{Commit, Release, Reserve, Ship};
-    let step = prop::sample::select(vec![Reserve, Reserve, Commit, Ship, Release]);
+    use Step::{Commit, Expire, Release, Reserve, Ship};
+    let step = prop::sample::select(vec![Reserve, Reserve, Commit, Ship, Release, Expire]);
     (0..4_usize, step)
 }
 
@@ -268,6 +341,7 @@ async fn take(inventory: &Inventory, orders: &[Wanted], (number, step): (usize, 
         Step::Commit => inventory.commit(&wanted.id, &cause()).await,
         Step::Ship => inventory.ship(&wanted.id, &cause()).await,
         Step::Release => inventory.release(&wanted.id, &cause()).await,
+        Step::Expire => inventory.expire(&wanted.id, &cause()).await,
     };
     match done {
         Ok(_) | Err(ReservationError::NoReservation(_) | ReservationError::Illegal(_)) => {}

@@ -1,0 +1,19 @@
+//! Every minute: gives back the units of holds that ran out. Commit beats expiry or loses to it, never both.
+
+use serde_json::Value;
+use trackops_aws::inventory::{Inventory, ReservationError};
+use trackops_lambda::recovery::{Recovered, recover};
+use trackops_lambda::task::TaskError;
+
+/// Takes no input: the schedule's event says nothing that matters.
+pub async fn handle(inventory: &Inventory, _: Value) -> Result<Recovered, TaskError> {
+    recover(inventory.table(), |due| async move {
+        let Some(held) = inventory.find_reservation(&due.id).await? else { return Ok(()) };
+        match inventory.expire(&held.id, &held.cause).await {
+            // It was committed meanwhile.
+            Ok(_) | Err(ReservationError::Illegal(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
