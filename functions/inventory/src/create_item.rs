@@ -5,21 +5,18 @@ use serde::Deserialize;
 use trackops_aws::StoreError;
 use trackops_aws::inventory::Inventory;
 use trackops_domain::money::{Currency, Money};
-use trackops_domain::stock::StockItem;
+use trackops_domain::stock::{MAX_ON_HAND, StockItem};
 use trackops_domain::{Cause, Sku, Timestamp};
 use trackops_lambda::fields::Fields;
-use trackops_lambda::http::{Answer, Call, body, versioned};
+use trackops_lambda::http::{Answer, Call, body};
 use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
 
-use crate::view::ItemView;
-
-/// Units of one product.
-const MAX_QUANTITY: u32 = 1_000_000_000;
+use crate::view::show;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ItemBody {
+pub(crate) struct ItemBody {
     product_id: String,
     product_name: String,
     description: Option<String>,
@@ -52,9 +49,8 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
         }
         Err(error) => return Err(error.into()),
     }
-    let (version, location) = (item.version, format!("/api/inventory/items/{}", item.sku));
-    let view = ItemView::try_from(item).map_err(Problem::internal)?;
-    let mut response = versioned(StatusCode::CREATED, version, &view);
+    let location = format!("/api/inventory/items/{}", item.sku);
+    let mut response = show(StatusCode::CREATED, item)?;
     let location = HeaderValue::from_str(&location).map_err(Problem::internal)?;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
@@ -64,7 +60,7 @@ fn is_ours(item: &StockItem, found: &StockItem) -> bool {
     StockItem { raised: None, ..item.clone() } == *found
 }
 
-fn check(body: ItemBody, cause: &Cause) -> Result<StockItem, Problem> {
+pub(crate) fn check(body: ItemBody, cause: &Cause) -> Result<StockItem, Problem> {
     let mut fields = Fields::default();
     let sku = fields.parse::<Sku>("/productId", &body.product_id);
     fields.text("/productName", &body.product_name, 200);
@@ -73,13 +69,13 @@ fn check(body: ItemBody, cause: &Cause) -> Result<StockItem, Problem> {
     let currency = fields.check("/currency", Currency::from_code(&body.currency));
     let price = currency
         .and_then(|currency| fields.check("/unitPrice", Money::parse(&body.unit_price, currency)));
-    fields.range("/availableQuantity", body.available_quantity, 0, MAX_QUANTITY);
+    fields.range("/availableQuantity", body.available_quantity, 0, MAX_ON_HAND);
     for (pointer, quantity) in [
         ("/minStockLevel", body.min_stock_level),
         ("/maxStockLevel", body.max_stock_level),
         ("/reorderQuantity", body.reorder_quantity),
     ] {
-        fields.range(pointer, quantity.unwrap_or(0), 0, MAX_QUANTITY);
+        fields.range(pointer, quantity.unwrap_or(0), 0, MAX_ON_HAND);
     }
     if body.max_stock_level.is_some_and(|max| max < body.min_stock_level.unwrap_or(0)) {
         fields.refuse("/maxStockLevel", "must not be below minStockLevel");
@@ -104,6 +100,7 @@ fn check(body: ItemBody, cause: &Cause) -> Result<StockItem, Problem> {
         max_stock_level: body.max_stock_level,
         reorder_quantity: body.reorder_quantity,
         discontinued: false,
+        last_change: None,
         created_at: now,
         updated_at: now,
         raised: None,
@@ -141,7 +138,7 @@ mod tests {
         let mut item = item();
         item["productId"] = json!("");
         item["unitPrice"] = json!("2.505");
-        item["availableQuantity"] = json!(MAX_QUANTITY + 1);
+        item["availableQuantity"] = json!(MAX_ON_HAND + 1);
         item["minStockLevel"] = json!(9);
         item["maxStockLevel"] = json!(8);
         assert_eq!(

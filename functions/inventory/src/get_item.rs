@@ -4,22 +4,15 @@ use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use trackops_aws::inventory::Inventory;
 use trackops_domain::Sku;
-use trackops_lambda::http::{Answer, Call, path_param, versioned};
-use trackops_lambda::problem::Problem;
+use trackops_lambda::http::{Answer, Call, path_param};
 use trackops_lambda::task::TaskError;
 
-use crate::view::ItemView;
-
-fn not_found() -> Problem {
-    Problem::not_found("product-not-found", "There is no such product.")
-}
+use crate::view::{ItemView, not_found, show};
 
 pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let sku: Sku = path_param(&call.request, "id", not_found)?;
     let item = inventory.find_item(&sku).await?.ok_or_else(not_found)?;
-    let version = item.version;
-    let view = ItemView::try_from(item).map_err(Problem::internal)?;
-    Ok(versioned(StatusCode::OK, version, &view))
+    show(StatusCode::OK, item)
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,22 @@
 //! A product and its stock as the API shows them.
 
+use lambda_http::http::StatusCode;
 use serde::Serialize;
 use trackops_domain::money::{BadMoney, Currency, Money};
 use trackops_domain::stock::StockItem;
 use trackops_domain::{Sku, Timestamp};
+use trackops_lambda::http::{Answer, versioned};
+use trackops_lambda::problem::Problem;
+
+pub fn not_found() -> Problem {
+    Problem::not_found("product-not-found", "There is no such product.")
+}
+
+pub fn show(status: StatusCode, item: StockItem) -> Answer {
+    let version = item.version;
+    let view = ItemView::try_from(item).map_err(Problem::internal)?;
+    Ok(versioned(status, version, &view))
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

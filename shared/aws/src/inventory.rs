@@ -105,6 +105,15 @@ impl Inventory {
         self.table.load(&StockItem::key(sku)).await
     }
 
+    /// Changes an item as `decide` says; decides anew when a reservation, or anybody else, was faster.
+    pub async fn change_item<E: From<StoreError>>(
+        &self,
+        sku: &Sku,
+        decide: impl Fn(Option<StockItem>) -> Result<Write<StockItem>, E>,
+    ) -> Result<StockItem, E> {
+        self.table.decide(&StockItem::key(sku), decide).await
+    }
+
     pub async fn find_reservation(&self, id: &OrderId) -> Result<Option<Reservation>, StoreError> {
         self.table.load(&Reservation::key(id)).await
     }

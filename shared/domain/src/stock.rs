@@ -1,11 +1,14 @@
 //! The stock level of one product, and its entry in the catalogue.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::event::{Cause, Event, EventType};
 use crate::money::{Currency, Money};
 use crate::{Sku, Timestamp};
+
+/// Units of one product in the house.
+pub const MAX_ON_HAND: u32 = 1_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockItem {
@@ -26,6 +29,8 @@ pub struct StockItem {
     pub max_stock_level: Option<u32>,
     pub reorder_quantity: Option<u32>,
     pub discontinued: bool,
+    /// The id of the newest [`ItemChange`], by which a repetition of it is known.
+    pub last_change: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// The event of the newest change, if it is one that others act on. Leaves with the write.
@@ -41,6 +46,41 @@ pub enum Taking {
     AlreadyLow,
     /// Raises `inventory.low_stock`.
     Crosses(Box<Event>),
+}
+
+/// What may be changed of an item. `None` leaves it as it is; an inner `None` takes it away.
+#[derive(Clone, Debug, Default)]
+pub struct ItemChange {
+    /// Its own, so that it is made once.
+    pub id: String,
+    pub name: Option<String>,
+    pub description: Option<Option<String>>,
+    pub category: Option<Option<String>>,
+    /// Minor units.
+    pub unit_price: Option<i64>,
+    pub low_stock_threshold: Option<u32>,
+    pub max_stock_level: Option<Option<u32>>,
+    pub reorder_quantity: Option<Option<u32>>,
+    pub adjustment: Option<Adjustment>,
+}
+
+/// Units that came or went for another reason than an order: on hand and available move together.
+#[derive(Clone, Debug, Serialize)]
+pub struct Adjustment {
+    pub quantity: i32,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadChange {
+    #[error("only {available} are promised to nobody")]
+    TooFew { available: u32 },
+    #[error("there would be more than {MAX_ON_HAND} on hand")]
+    TooMany,
+    #[error("must not be below minStockLevel")]
+    MaxBelowMin,
+    #[error("{reserved} are reserved")]
+    Reserved { reserved: u32 },
 }
 
 impl StockItem {
@@ -67,15 +107,82 @@ impl StockItem {
         } else if left > self.low_stock_threshold {
             Taking::StaysAbove
         } else {
-            let data = json!({
-                "productId": self.sku, "availableQuantity": left,
-                "minStockLevel": self.low_stock_threshold, "reorderQuantity": self.reorder_quantity,
-            });
-            let (key, subject) = (Self::key(&self.sku), self.sku.to_string());
-            let version = self.version + 1;
-            let kind = EventType::InventoryLowStock;
-            Taking::Crosses(Box::new(Event::raised(kind, &key, subject, version, at, cause, data)))
+            let mut next = self.next(at);
+            next.available = left;
+            Taking::Crosses(Box::new(next.low_stock_event(cause)))
         })
+    }
+
+    /// The item with `change` made, one version on; `None` when it is so already. Nothing but orders and
+    /// adjustments moves a count, and promised units stay.
+    pub fn changed(
+        &self,
+        change: &ItemChange,
+        at: Timestamp,
+        cause: &Cause,
+    ) -> Result<Option<Self>, BadChange> {
+        let mut next = self.clone();
+        let ItemChange { name, description, category, unit_price, .. } = change.clone();
+        set(&mut next.name, name);
+        set(&mut next.description, description);
+        set(&mut next.category, category);
+        set(&mut next.unit_price, unit_price);
+        set(&mut next.low_stock_threshold, change.low_stock_threshold);
+        set(&mut next.max_stock_level, change.max_stock_level);
+        set(&mut next.reorder_quantity, change.reorder_quantity);
+        if next.max_stock_level.is_some_and(|max| max < next.low_stock_threshold) {
+            return Err(BadChange::MaxBelowMin);
+        }
+        if let Some(Adjustment { quantity, .. }) = change.adjustment {
+            let too_few = BadChange::TooFew { available: self.available };
+            next.available = self.available.checked_add_signed(quantity).ok_or(too_few)?;
+            let on_hand = self.on_hand.checked_add_signed(quantity);
+            next.on_hand =
+                on_hand.filter(|units| *units <= MAX_ON_HAND).ok_or(BadChange::TooMany)?;
+        }
+        if next == *self {
+            return Ok(None);
+        }
+        next = next.next(at);
+        next.last_change = Some(change.id.clone());
+        let same_entry = next.name == self.name && next.unit_price == self.unit_price;
+        let mut event = if same_entry && next.is_low() && !self.is_low() {
+            next.low_stock_event(cause)
+        } else {
+            next.catalogue_event(cause)
+        };
+        if let Some(adjustment) = &change.adjustment {
+            event.data["adjustment"] = json!(adjustment);
+        }
+        next.raised = Some(event);
+        Ok(Some(next))
+    }
+
+    /// The item as one that is not sold any more; `None` when it is so already.
+    pub fn withdrawn(&self, at: Timestamp, cause: &Cause) -> Result<Option<Self>, BadChange> {
+        if self.discontinued {
+            return Ok(None);
+        }
+        if self.reserved() > 0 {
+            return Err(BadChange::Reserved { reserved: self.reserved() });
+        }
+        let mut next = self.next(at);
+        next.discontinued = true;
+        next.raised = Some(next.catalogue_event(cause));
+        Ok(Some(next))
+    }
+
+    fn next(&self, at: Timestamp) -> Self {
+        Self { version: self.version + 1, updated_at: at, ..self.clone() }
+    }
+
+    /// `inventory.low_stock`: the item has become low with this version.
+    fn low_stock_event(&self, cause: &Cause) -> Event {
+        let data = json!({
+            "productId": self.sku, "availableQuantity": self.available,
+            "minStockLevel": self.low_stock_threshold, "reorderQuantity": self.reorder_quantity,
+        });
+        self.event(EventType::InventoryLowStock, cause, data)
     }
 
     /// `inventory.item.updated`: the catalogue entry as of this version.
@@ -85,9 +192,18 @@ impl StockItem {
             "productId": self.sku, "productName": self.name, "unitPrice": price,
             "currency": self.currency, "discontinued": self.discontinued,
         });
+        self.event(EventType::InventoryItemUpdated, cause, data)
+    }
+
+    fn event(&self, kind: EventType, cause: &Cause, data: Value) -> Event {
         let (key, subject) = (Self::key(&self.sku), self.sku.to_string());
-        let kind = EventType::InventoryItemUpdated;
         Event::raised(kind, &key, subject, self.version, self.updated_at, cause, data)
+    }
+}
+
+fn set<T>(field: &mut T, to: Option<T>) {
+    if let Some(value) = to {
+        *field = value;
     }
 }
 
@@ -111,6 +227,7 @@ mod tests {
             max_stock_level: None,
             reorder_quantity: None,
             discontinued: false,
+            last_change: None,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
             raised: None,
@@ -138,6 +255,91 @@ mod tests {
             prop_assert!(taken <= stock);
             prop_assert_eq!(crossed, u32::from(!was_low && item.is_low()));
         }
+    }
+
+    fn adjusting(quantity: i32) -> ItemChange {
+        let adjustment = Some(Adjustment { quantity, reason: "counted".into() });
+        ItemChange { id: "change".into(), adjustment, ..ItemChange::default() }
+    }
+
+    fn changed(item: &StockItem, change: &ItemChange) -> Result<Option<StockItem>, BadChange> {
+        item.changed(change, Timestamp::from_millis(1), &Cause::default())
+    }
+
+    proptest! {
+        #[test]
+        fn an_adjustment_moves_both_counts_or_none_and_leaves_what_is_promised(
+            available in 0..=MAX_ON_HAND, promised in 0..1000_u32,
+            quantity in (-2_000_000_000..2_000_000_000_i32).prop_filter("moves", |it| *it != 0)
+        ) {
+            let available = available.min(MAX_ON_HAND - promised);
+            let mut item = item(available, 0);
+            item.on_hand = available + promised;
+            match changed(&item, &adjusting(quantity)) {
+                Ok(next) => {
+                    let next = next.unwrap();
+                    prop_assert_eq!(next.reserved(), promised);
+                    prop_assert_eq!(i64::from(next.on_hand) - i64::from(item.on_hand), i64::from(quantity));
+                    prop_assert!(next.on_hand <= MAX_ON_HAND);
+                }
+                Err(BadChange::TooFew { .. }) => prop_assert!(i64::from(available) + i64::from(quantity) < 0),
+                Err(error) => {
+                    prop_assert_eq!(error, BadChange::TooMany);
+                    prop_assert!(i64::from(item.on_hand) + i64::from(quantity) > i64::from(MAX_ON_HAND));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_says_what_it_changes_and_one_that_changes_nothing_is_none() {
+        let renamed = ItemChange {
+            name: Some("Green tea".into()),
+            category: Some(None),
+            ..ItemChange::default()
+        };
+        let mut tea = item(5, 0);
+        tea.category = Some("drinks".into());
+        tea.description = Some("loose".into());
+        let next = changed(&tea, &renamed).unwrap().unwrap();
+        assert_eq!((next.version, next.category.as_deref()), (8, None));
+        assert_eq!(next.description.as_deref(), Some("loose"));
+        let event = next.raised.clone().unwrap();
+        assert_eq!((event.kind, event.sequence), (EventType::InventoryItemUpdated, 8));
+        assert_eq!(event.data["productName"], "Green tea");
+        assert_eq!(changed(&next, &renamed), Ok(None));
+    }
+
+    #[test]
+    fn an_adjustment_that_makes_it_low_says_so() {
+        let next = changed(&item(5, 3), &adjusting(-2)).unwrap().unwrap();
+        let event = next.raised.unwrap();
+        assert_eq!(event.kind, EventType::InventoryLowStock);
+        assert_eq!(event.data["adjustment"]["reason"], "counted");
+        let lower = changed(&item(3, 3), &adjusting(-2)).unwrap().unwrap();
+        assert_eq!(lower.raised.unwrap().kind, EventType::InventoryItemUpdated);
+    }
+
+    #[test]
+    fn a_maximum_below_the_minimum_is_refused_whichever_of_them_changes() {
+        let maximum = ItemChange { max_stock_level: Some(Some(3)), ..ItemChange::default() };
+        assert_eq!(changed(&item(5, 4), &maximum), Err(BadChange::MaxBelowMin));
+        let mut capped = item(5, 0);
+        capped.max_stock_level = Some(3);
+        let minimum = ItemChange { low_stock_threshold: Some(4), ..ItemChange::default() };
+        assert_eq!(changed(&capped, &minimum), Err(BadChange::MaxBelowMin));
+    }
+
+    #[test]
+    fn what_is_reserved_is_not_withdrawn() {
+        let withdrawn = |item: &StockItem| item.withdrawn(Timestamp::now(), &Cause::default());
+        let mut item = item(5, 0);
+        item.on_hand = 7;
+        assert_eq!(withdrawn(&item), Err(BadChange::Reserved { reserved: 2 }));
+        item.on_hand = 5;
+        let gone = withdrawn(&item).unwrap().unwrap();
+        assert!(gone.discontinued);
+        assert_eq!(withdrawn(&gone), Ok(None));
     }
 
     #[test]

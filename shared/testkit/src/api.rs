@@ -82,6 +82,28 @@ impl Caller {
             .unwrap_or_else(|error| panic!("{error} in the item {}", answer.body))
     }
 
+    /// Any request to the inventory API, with these headers.
+    pub async fn inventory(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
+        let url = format!("{}/api/inventory{path}", self.system.inventory);
+        let mut request = self.http.request(method.clone(), &url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Answer::read(format!("{method} {url}"), request).await
+    }
+
     fn orders(&self, path: &str) -> String {
         format!("{}{path}", self.system.orders)
     }

@@ -4,3 +4,4 @@ mod failures;
 mod journeys;
 mod refusals;
 mod repetition;
+mod stock;

@@ -83,6 +83,7 @@ pub fn item(name: &str, units: u32, threshold: u32) -> StockItem {
         max_stock_level: None,
         reorder_quantity: None,
         discontinued: false,
+        last_change: None,
         created_at: now,
         updated_at: now,
         raised: None,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use trackops_aws::StoreError;
+use trackops_aws::aggregate::Write;
 use trackops_aws::inventory::{Inventory, ReservationError, Wanted};
 use trackops_domain::event::EventType;
 use trackops_domain::reservation::{Reservation, ReservationState, Shortage};
-use trackops_domain::stock::StockItem;
+use trackops_domain::stock::{Adjustment, ItemChange, StockItem};
 use trackops_domain::{OrderId, Sku, Timestamp};
 
 use crate::dynamodb::OwnTable;
@@ -289,6 +290,52 @@ async fn a_discontinued_product_is_not_promised() {
     let refused = reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 1)])).await;
     assert_eq!(refused.shortages, [Shortage { sku: sku("TEA"), requested: 1, available: 0 }]);
     assert_eq!(stock(&inventory, "TEA").await, tea);
+}
+
+async fn adjust(inventory: &Inventory, id: &str, quantity: i32) -> Result<StockItem, StoreError> {
+    let adjustment = Some(Adjustment { quantity, reason: "counted".into() });
+    let change = ItemChange { id: id.into(), adjustment, ..ItemChange::default() };
+    let decide = |item: Option<StockItem>| {
+        let item = item.unwrap();
+        let next = item.changed(&change, Timestamp::now(), &cause()).unwrap();
+        Ok(next.map_or(Write::Nothing(item), Write::Replace))
+    };
+    inventory.change_item(&sku("TEA"), decide).await
+}
+
+#[tokio::test]
+async fn adjustments_and_reservations_at_the_same_time_all_count() {
+    let (inventory, own) = inventory(&[item("TEA", 20, 0)]).await;
+    let adjusting = at_once(10, async |number| {
+        patiently(async || adjust(&inventory, &number.to_string(), 1).await).await
+    });
+    let reserving = at_once(10, async |_| {
+        reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 1)])).await.state
+    });
+    let (_, states) = futures::join!(adjusting, reserving);
+    assert_eq!(states, [ReservationState::Held; 10]);
+    let tea = stock(&inventory, "TEA").await;
+    assert_eq!((tea.on_hand, tea.available, tea.version), (30, 20, 21));
+    assert_eq!(told(&own, "STOCK#TEA").await, [EventType::InventoryItemUpdated; 10]);
+}
+
+#[tokio::test]
+async fn a_product_is_discontinued_or_reserved_whoever_is_first_never_both() {
+    for _ in 0..10 {
+        let (inventory, _) = inventory(&[item("TEA", 5, 0)]).await;
+        let (wanted, tea) = (wanted(OrderId::generate(), &[("TEA", 1)]), sku("TEA"));
+        let discontinue = inventory.change_item(&tea, |item: Option<StockItem>| {
+            match item.unwrap().withdrawn(Timestamp::now(), &cause()) {
+                Ok(next) => Ok(Write::Replace(next.unwrap())),
+                Err(refused) => Err(StoreError::corrupt(refused)),
+            }
+        });
+        let (discontinued, reserved) = futures::join!(discontinue, reserve(&inventory, &wanted));
+        let held = reserved.state == ReservationState::Held;
+        assert_ne!(held, discontinued.is_ok(), "{reserved:?} {discontinued:?}");
+        let tea = stock(&inventory, "TEA").await;
+        assert_eq!((tea.discontinued, tea.reserved()), (!held, u32::from(held)));
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

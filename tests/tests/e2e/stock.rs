@@ -1,0 +1,142 @@
+//! What operators do to products and their stock.
+
+use futures::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use trackops_testkit::{Answer, Basket, Caller, World, eventually};
+
+async fn change(caller: &Caller, sku: &str, if_match: Option<u64>, body: Value) -> Answer {
+    let tag = if_match.map(|version| format!("\"{version}\""));
+    let headers: Vec<_> = tag.iter().map(|tag| ("If-Match", tag.as_str())).collect();
+    caller.inventory(Method::PUT, &format!("/items/{sku}"), &headers, Some(&body)).await
+}
+
+async fn discontinue(caller: &Caller, sku: &str) -> Answer {
+    caller.inventory(Method::DELETE, &format!("/items/{sku}"), &[], None).await
+}
+
+fn adjustment(quantity: i64) -> Value {
+    json!({"adjustment": {"quantity": quantity, "reason": "counted"}})
+}
+
+#[tokio::test]
+async fn a_changed_product_is_shown_and_sold_as_changed() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let body = json!({
+        "productName": "Green tea", "unitPrice": "20.00", "category": "drinks", "minStockLevel": 2,
+        "adjustment": {"quantity": 3, "reason": "found behind the shelf"},
+    });
+    let changed = change(&world.operator, &tea, Some(1), body.clone()).await;
+    let changed = changed.expecting(StatusCode::OK);
+    assert_eq!(changed.header("etag"), Some("\"2\""));
+    let shown = world.customer.look_up_item(&tea).await.expecting(StatusCode::OK).body;
+    assert_eq!(shown, changed.body);
+    assert_eq!(
+        (&shown["productName"], &shown["unitPrice"], &shown["category"]),
+        (&json!("Green tea"), &json!("20.00"), &json!("drinks"))
+    );
+    assert_eq!((&shown["onHandQuantity"], &shown["availableQuantity"]), (&json!(8), &json!(8)));
+
+    change(&world.operator, &tea, Some(1), body.clone())
+        .await
+        .expecting_problem(StatusCode::PRECONDITION_FAILED);
+    change(&world.customer, &tea, None, body).await.expecting_problem(StatusCode::FORBIDDEN);
+    eventually("orders to be at the new price", async || {
+        let order = world.customer.order(&Basket::of(&tea, 1)).await;
+        world.cancel(&order.order_id).await;
+        if order.total_amount == "20.00" { Ok(()) } else { Err(order.total_amount) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stock_is_adjusted_and_never_below_what_is_promised() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2)).await;
+    world.until_status(&order.order_id, &["CONFIRMED"]).await;
+
+    let too_much = change(&world.operator, &tea, None, adjustment(-4)).await;
+    let too_much = too_much.expecting_problem(StatusCode::CONFLICT);
+    assert_eq!(too_much.body["type"], "urn:trackops:problem:stock-conflict");
+    change(&world.operator, &tea, None, adjustment(-3)).await.expecting(StatusCode::OK);
+    let item = world.operator.find_item(&tea).await;
+    assert_eq!((item.on_hand_quantity, item.available_quantity, item.reserved_quantity), (2, 0, 2));
+
+    for refused in [
+        json!({"availableQuantity": 9}),
+        json!({"currency": "USD"}),
+        json!({"unitPrice": "1.001"}),
+        json!({"adjustment": {"quantity": 0, "reason": "none"}}),
+        json!({"minStockLevel": 9, "maxStockLevel": 8}),
+    ] {
+        let answer = change(&world.operator, &tea, None, refused).await;
+        answer.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let nothing = change(&world.operator, "NO-SUCH-THING", None, adjustment(1)).await;
+    nothing.expecting_problem(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn of_two_hundred_changes_to_a_version_at_once_exactly_one_wins_each() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 0).await;
+    for round in 1..=5 {
+        let at_once = (0..40).map(|_| change(&world.operator, &tea, Some(round), adjustment(1)));
+        let answers = join_all(at_once).await;
+        let won = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
+        assert_eq!(won, 1, "won version {round}");
+        for lost in answers.into_iter().filter(|answer| answer.status != StatusCode::OK) {
+            lost.expecting_problem(StatusCode::PRECONDITION_FAILED);
+        }
+        let item = world.operator.look_up_item(&tea).await.body;
+        assert_eq!((&item["version"], &item["onHandQuantity"]), (&json!(round + 1), &json!(round)));
+    }
+}
+
+#[tokio::test]
+async fn adjustments_without_a_version_all_count_also_while_orders_take_units() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 10).await;
+    let basket = Basket::of(&tea, 1);
+    let adjusting = join_all((0..10).map(|_| change(&world.operator, &tea, None, adjustment(1))));
+    let ordering = join_all((0..5).map(|_| world.customer.order(&basket)));
+    let (adjusted, orders) = futures::join!(adjusting, ordering);
+    for answer in adjusted {
+        answer.expecting(StatusCode::OK);
+    }
+    let ids: Vec<&str> = orders.iter().map(|order| order.order_id.as_str()).collect();
+    for id in &ids {
+        world.until_status(id, &["CONFIRMED"]).await;
+    }
+    assert_eq!(world.books_balance(&tea, 20, &ids).await.available(), 15);
+}
+
+#[tokio::test]
+async fn a_discontinued_product_is_not_sold_and_a_reserved_one_is_not_discontinued() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2)).await;
+    world.until_status(&order.order_id, &["CONFIRMED"]).await;
+    discontinue(&world.customer, &tea).await.expecting_problem(StatusCode::FORBIDDEN);
+    let reserved = discontinue(&world.operator, &tea).await;
+    let reserved = reserved.expecting_problem(StatusCode::CONFLICT);
+    assert_eq!(reserved.body["type"], "urn:trackops:problem:stock-conflict");
+
+    world.cancel(&order.order_id).await;
+    world.until_status(&order.order_id, &["CANCELLED"]).await;
+    let gone = discontinue(&world.operator, &tea).await.expecting(StatusCode::OK);
+    assert_eq!(gone.body["discontinued"], true);
+    let again = discontinue(&world.operator, &tea).await.expecting(StatusCode::OK);
+    assert_eq!(again.body, gone.body, "discontinuing is safe to repeat");
+    discontinue(&world.operator, "NO-SUCH-THING").await.expecting_problem(StatusCode::NOT_FOUND);
+    eventually("orders to hear of it", async || {
+        let answer = world.customer.place(&Basket::of(&tea, 1)).await;
+        match answer.status {
+            StatusCode::UNPROCESSABLE_ENTITY => Ok(()),
+            status => Err(status.to_string()),
+        }
+    })
+    .await;
+}
