@@ -2,10 +2,14 @@
 
 pub mod commit_reservation;
 pub mod create_item;
+pub mod create_reservation;
 pub mod delete_item;
+pub mod delete_reservation;
 pub mod expire_reservations;
 pub mod get_item;
+pub mod get_reservation;
 pub mod release_inventory;
+mod reservation_view;
 pub mod reserve_inventory;
 pub mod ship_reservation;
 pub mod update_item;

@@ -30,6 +30,7 @@ pub async fn handle(inventory: &Inventory, input: Input) -> Result<Output, TaskE
         id: input.order_id,
         lines: input.lines,
         expires_at: input.payment_deadline.plus(GRACE),
+        request_hash: None,
         cause: input.cause,
     };
     let reservation = inventory.reserve(&wanted).await?;

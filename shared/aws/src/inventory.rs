@@ -79,6 +79,8 @@ pub struct Wanted {
     /// Merged by product, at most 50.
     pub lines: Vec<Line>,
     pub expires_at: Timestamp,
+    /// Of the request that asks; none when it is for an order.
+    pub request_hash: Option<String>,
     pub cause: Cause,
 }
 
@@ -119,7 +121,7 @@ impl Inventory {
     }
 
     /// All lines or none. The reservation that is recorded is the answer, whoever recorded it: HELD, or
-    /// REJECTED with what is missing, or what has become of it since.
+    /// REJECTED with what is missing, or what has become of it since. It carries an event if it is this call's.
     pub async fn reserve(&self, wanted: &Wanted) -> Result<Reservation, StoreError> {
         let mut cleared = false;
         for attempt in 0..retry::TRIES {
@@ -137,8 +139,8 @@ impl Inventory {
                 }
                 Err(shortages) => {
                     let (id, lines) = (wanted.id, wanted.lines.clone());
-                    let refused =
-                        Reservation::rejected(id, lines, shortages, now, wanted.cause.clone());
+                    let (hash, cause) = (wanted.request_hash.clone(), wanted.cause.clone());
+                    let refused = Reservation::rejected(id, lines, shortages, hash, now, cause);
                     self.table.create(&refused).await.map(|()| refused)
                 }
             };
@@ -183,6 +185,15 @@ impl Inventory {
             Err(StoreError::Stale) => release().await,
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Gives the units of a hold back, once; after a commit it is an `Illegal` move.
+    pub async fn withdraw(
+        &self,
+        id: &OrderId,
+        cause: &Cause,
+    ) -> Result<Reservation, ReservationError> {
+        self.change(id, Fact::Withdrawn, cause, GIVE_BACK).await
     }
 
     /// Gives the units of a hold that ran out back, once; after a commit it is an `Illegal` move.
@@ -283,7 +294,8 @@ impl Inventory {
         now: Timestamp,
     ) -> Result<Reservation, StoreError> {
         let (lines, cause) = (wanted.lines.clone(), wanted.cause.clone());
-        let held = Reservation::held(wanted.id, lines, wanted.expires_at, now, cause);
+        let (id, hash) = (wanted.id, wanted.request_hash.clone());
+        let held = Reservation::held(id, lines, wanted.expires_at, hash, now, cause);
         let mut actions = vec![put(self.table.put_action(&held)?)];
         for taken in taken {
             actions.push(update(self.take(taken, now)?));
@@ -475,6 +487,7 @@ mod tests {
             id: OrderId::generate(),
             lines: vec![Line { sku, quantity: 1 }],
             expires_at: now,
+            request_hash: None,
             cause: Cause::default(),
         };
         let answer = Inventory::new(dynamodb.table()).reserve(&wanted).await;

@@ -26,7 +26,10 @@ pub enum ReservationState {
 pub enum Fact {
     Committed,
     Shipped,
+    /// By the order that it was made for.
     Released,
+    /// By somebody else, who must not take from an order what it counts on.
+    Withdrawn,
     Expired,
 }
 
@@ -40,19 +43,19 @@ impl ReservationState {
         let next = match (self, fact) {
             (S::Held, F::Committed) => S::Committed,
             (S::Held, F::Expired) => S::Expired,
-            (S::Held | S::Committed, F::Released) => S::Released,
+            (S::Held | S::Committed, F::Released) | (S::Held, F::Withdrawn) => S::Released,
             (S::Committed, F::Shipped) => S::Shipped,
 
             (S::Committed | S::Shipped, F::Committed)
             | (S::Shipped, F::Shipped)
-            | (S::Released | S::Expired | S::Rejected, F::Released | F::Expired) => {
+            | (S::Released | S::Expired | S::Rejected, F::Released | F::Withdrawn | F::Expired) => {
                 return Ok(None);
             }
 
             (S::Released | S::Expired | S::Rejected, F::Committed | F::Shipped)
             | (S::Held, F::Shipped)
-            | (S::Committed, F::Expired)
-            | (S::Shipped, F::Released | F::Expired) => {
+            | (S::Committed, F::Withdrawn | F::Expired)
+            | (S::Shipped, F::Released | F::Withdrawn | F::Expired) => {
                 return Err(IllegalMove::new("a reservation", self, fact));
             }
         };
@@ -88,6 +91,8 @@ pub struct Reservation {
     pub shortages: Vec<Shortage>,
     /// When it runs out if it is still held; tombstones and refusals have none.
     pub expires_at: Option<Timestamp>,
+    /// Of the request that asked for it. Those made for an order have none, and carry the order's id.
+    pub request_hash: Option<String>,
     pub cause: Cause,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -105,10 +110,12 @@ impl Reservation {
         id: OrderId,
         lines: Vec<Line>,
         expires_at: Timestamp,
+        request_hash: Option<String>,
         at: Timestamp,
         cause: Cause,
     ) -> Self {
         let mut new = Self::new(id, ReservationState::Held, lines, at, cause);
+        new.request_hash = request_hash;
         new.expires_at = Some(expires_at);
         new.raised = Some(new.event(EventType::InventoryReserved));
         new
@@ -118,10 +125,12 @@ impl Reservation {
         id: OrderId,
         lines: Vec<Line>,
         shortages: Vec<Shortage>,
+        request_hash: Option<String>,
         at: Timestamp,
         cause: Cause,
     ) -> Self {
         let mut new = Self::new(id, ReservationState::Rejected, lines, at, cause);
+        new.request_hash = request_hash;
         new.shortages = shortages;
         new.raised = Some(new.event(EventType::InventoryReservationFailed));
         new
@@ -146,11 +155,28 @@ impl Reservation {
             lines,
             shortages: Vec::new(),
             expires_at: None,
+            request_hash: None,
             cause,
             created_at: at,
             updated_at: at,
             raised: None,
         }
+    }
+
+    /// The order that it was made for.
+    pub fn order_id(&self) -> Option<OrderId> {
+        self.request_hash.is_none().then_some(self.id)
+    }
+
+    /// As it was when it was made, whatever became of it since.
+    #[must_use]
+    pub fn as_made(mut self) -> Self {
+        if self.state != ReservationState::Rejected {
+            self.state = ReservationState::Held;
+        }
+        self.version = 1;
+        self.updated_at = self.created_at;
+        self
     }
 
     /// When a hold that nobody commits has to be given back.
@@ -172,7 +198,9 @@ impl Reservation {
         next.cause = cause.clone();
         next.updated_at = at;
         next.raised = match fact {
-            Fact::Released | Fact::Expired => Some(next.event(EventType::InventoryReleased)),
+            Fact::Released | Fact::Withdrawn | Fact::Expired => {
+                Some(next.event(EventType::InventoryReleased))
+            }
             // The order's own events tell of these.
             Fact::Committed | Fact::Shipped => None,
         };
@@ -185,7 +213,10 @@ impl Reservation {
             .iter()
             .map(|line| json!({"productId": line.sku, "quantity": line.quantity}))
             .collect();
-        let mut data = json!({"orderId": self.id, "state": self.state, "items": lines});
+        let mut data = json!({"reservationId": self.id, "state": self.state, "items": lines});
+        if let Some(order_id) = self.order_id() {
+            data["orderId"] = json!(order_id);
+        }
         if let Some(at) = self.due_at() {
             data["expiresAt"] = json!(at);
         }
@@ -210,7 +241,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn facts() -> impl Strategy<Value = Fact> {
-        prop::sample::select(vec![Fact::Committed, Fact::Shipped, Fact::Released, Fact::Expired])
+        use Fact::{Committed, Expired, Released, Shipped, Withdrawn};
+        prop::sample::select(vec![Committed, Shipped, Released, Withdrawn, Expired])
     }
 
     proptest! {
@@ -245,7 +277,8 @@ mod tests {
     #[test]
     fn a_hold_is_due_when_it_runs_out_and_only_while_it_is_held() {
         let (now, then) = (Timestamp::from_millis(0), Timestamp::from_millis(9));
-        let held = Reservation::held(OrderId::generate(), Vec::new(), then, now, Cause::default());
+        let held =
+            Reservation::held(OrderId::generate(), Vec::new(), then, None, now, Cause::default());
         assert_eq!(held.due_at(), Some(then));
         for fact in [Fact::Committed, Fact::Released, Fact::Expired] {
             let next = held.after(fact, now, &Cause::default()).unwrap().unwrap();
@@ -254,7 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn a_committed_reservation_does_not_expire() {
+    fn a_committed_reservation_neither_expires_nor_is_withdrawn() {
         assert!(ReservationState::Committed.after(Fact::Expired).is_err());
+        assert!(ReservationState::Committed.after(Fact::Withdrawn).is_err());
     }
 }

@@ -5,6 +5,7 @@ pub mod config;
 pub mod error;
 pub mod fields;
 pub mod http;
+pub mod idempotency;
 pub mod identity;
 pub mod problem;
 pub mod recovery;

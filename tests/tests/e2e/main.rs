@@ -4,4 +4,5 @@ mod failures;
 mod journeys;
 mod refusals;
 mod repetition;
+mod reservations;
 mod stock;

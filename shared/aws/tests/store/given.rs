@@ -111,6 +111,7 @@ pub fn wanted(id: OrderId, lines: &[(&str, u32)]) -> Wanted {
         id,
         lines: lines.iter().map(line).collect(),
         expires_at: Timestamp::now().plus(Duration::from_secs(900)),
+        request_hash: None,
         cause: cause(),
     }
 }

@@ -194,6 +194,23 @@ async fn a_hold_that_ran_out_is_due_until_its_units_are_back() {
 }
 
 #[tokio::test]
+async fn what_is_held_can_be_withdrawn_and_what_an_order_counts_on_cannot() {
+    let (inventory, _) = inventory(&[item("TEA", 5, 0)]).await;
+    let (held, committed) =
+        (wanted(OrderId::generate(), &[("TEA", 2)]), wanted(OrderId::generate(), &[("TEA", 1)]));
+    reserve(&inventory, &held).await;
+    reserve(&inventory, &committed).await;
+    inventory.commit(&committed.id, &cause()).await.unwrap();
+    let withdraw = async |_| inventory.withdraw(&held.id, &cause()).await.unwrap().state;
+    assert_eq!(at_once(5, withdraw).await, [ReservationState::Released; 5]);
+    let refused = inventory.withdraw(&committed.id, &cause()).await;
+    assert!(matches!(refused, Err(ReservationError::Illegal(_))), "{refused:?}");
+    let unknown = inventory.withdraw(&OrderId::generate(), &cause()).await;
+    assert!(matches!(unknown, Err(ReservationError::NoReservation(_))), "{unknown:?}");
+    assert_eq!(stock(&inventory, "TEA").await.available, 4);
+}
+
+#[tokio::test]
 async fn commit_against_expiry_whichever_wins_the_units_add_up() {
     let (inventory, _) = inventory(&[item("TEA", 50, 0)]).await;
     let mut promised = 0;

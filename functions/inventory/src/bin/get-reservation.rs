@@ -1,0 +1,11 @@
+use trackops_aws::{aggregate::Table, clients, inventory::Inventory};
+use trackops_inventory::get_reservation;
+use trackops_lambda::{Error, config::env, http, identity::Identity, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::start();
+    let table = Table::connect(&clients::config()?, env("INVENTORY_TABLE")?).await?;
+    let inventory = Inventory::new(table);
+    http::serve(Identity::from_env()?, |call| get_reservation::handle(&inventory, call)).await
+}

@@ -1,0 +1,42 @@
+//! `Idempotency-Key`: a request that comes again gets the answer that the first one got.
+
+use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
+use lambda_http::{Body, Request, Response};
+use sha2::{Digest, Sha256};
+
+use crate::fields::Fields;
+use crate::http::header_text;
+use crate::problem::Problem;
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+pub fn key(request: &Request) -> Result<Option<&str>, Problem> {
+    let Some(value) = request.headers().get(KEY) else { return Ok(None) };
+    let key = header_text(request, &KEY).unwrap_or_default();
+    if (1..=255).contains(&key.len()) && value.to_str().is_ok() {
+        return Ok(Some(key));
+    }
+    let mut fields = Fields::default();
+    fields.refuse("Idempotency-Key", "must have 1 to 255 visible ASCII characters");
+    fields.finish().map(|()| None)
+}
+
+/// Tells whether two requests under one key are the same.
+pub fn hash(request: &Request) -> String {
+    let body: &[u8] = request.body();
+    hex::encode(Sha256::digest(body))
+}
+
+pub fn reused() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency-key-reused",
+        "This Idempotency-Key was used for another request. Use a new key for a new one.",
+    )
+}
+
+pub fn replayed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
