@@ -1,18 +1,20 @@
 //! `GET /api/inventory/items/{id}` shows a product and its stock. Invoked directly with `{"productId"}` it tells other services.
 
-use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use trackops_aws::inventory::Inventory;
 use trackops_domain::Sku;
-use trackops_lambda::http::{Answer, Call, path_param};
+use trackops_lambda::http::{Answer, Call, path_param, unless_known};
+use trackops_lambda::problem::Problem;
 use trackops_lambda::task::TaskError;
 
-use crate::view::{ItemView, not_found, show};
+use crate::view::{ItemView, not_found};
 
 pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let sku: Sku = path_param(&call.request, "id", not_found)?;
     let item = inventory.find_item(&sku).await?.ok_or_else(not_found)?;
-    show(StatusCode::OK, item)
+    let version = item.version;
+    let view = ItemView::try_from(item).map_err(Problem::internal)?;
+    Ok(unless_known(&call.request, version, &view))
 }
 
 #[derive(Deserialize)]

@@ -10,7 +10,7 @@ use trackops_lambda::problem::Problem;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ReservationView<'a> {
+pub struct ReservationView<'a> {
     reservation_id: OrderId,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<OrderId>,
@@ -35,17 +35,22 @@ pub fn not_found() -> Problem {
 }
 
 pub fn show(status: StatusCode, reservation: &Reservation) -> Response<Body> {
-    let items = reservation.lines.iter();
-    let items = items.map(|line| ItemView { product_id: &line.sku, quantity: line.quantity });
-    let view = ReservationView {
-        reservation_id: reservation.id,
-        order_id: reservation.order_id(),
-        status: reservation.state,
-        items: items.collect(),
-        expires_at: reservation.due_at(),
-        created_at: reservation.created_at,
-        updated_at: reservation.updated_at,
-        version: reservation.version,
-    };
-    versioned(status, reservation.version, &view)
+    versioned(status, reservation.version, &ReservationView::of(reservation))
+}
+
+impl<'a> ReservationView<'a> {
+    pub fn of(reservation: &'a Reservation) -> Self {
+        let items = reservation.lines.iter();
+        let items = items.map(|line| ItemView { product_id: &line.sku, quantity: line.quantity });
+        Self {
+            reservation_id: reservation.id,
+            order_id: reservation.order_id(),
+            status: reservation.state,
+            items: items.collect(),
+            expires_at: reservation.due_at(),
+            created_at: reservation.created_at,
+            updated_at: reservation.updated_at,
+            version: reservation.version,
+        }
+    }
 }

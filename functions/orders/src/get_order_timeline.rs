@@ -1,11 +1,10 @@
 //! `GET /api/orders/{id}/timeline` shows what happened to an order, and when, oldest first.
 
-use lambda_http::http::StatusCode;
 use serde::Serialize;
 use trackops_aws::orders::Orders;
 use trackops_domain::order::{OrderStatus, Reason, TimelineEntry};
 use trackops_domain::{OrderId, Timestamp};
-use trackops_lambda::http::{Answer, Call, path_param, versioned};
+use trackops_lambda::http::{Answer, Call, path_param, unless_known};
 use trackops_lambda::problem::Problem;
 
 #[derive(Serialize)]
@@ -45,5 +44,5 @@ pub async fn handle(orders: &Orders, call: Call) -> Answer {
     let order = order.ok_or_else(Problem::order_not_found)?;
     let entries = order.timeline.into_iter().map(EntryView::from).collect();
     let view = TimelineView { order_id: order.id, entries };
-    Ok(versioned(StatusCode::OK, order.version, &view))
+    Ok(unless_known(&call.request, order.version, &view))
 }

@@ -4,13 +4,14 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Request, Response};
 use serde::{Deserialize, Serialize};
 use trackops_aws::payments::{Payments, RecordError};
+use trackops_aws::secrets::Secret;
 use trackops_domain::payment::Fact;
 use trackops_domain::{Cause, OrderId, Timestamp};
 use trackops_lambda::http::{Answer, body, header_text};
 use trackops_lambda::problem::Problem;
 
 use crate::provider::Charge;
-use crate::signature::{SIGNATURE, Secret, TIMESTAMP};
+use crate::signature::{SIGNATURE, TIMESTAMP, verify};
 
 /// What the provider tells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub async fn handle(
 ) -> Answer {
     let (timestamp, signature) =
         (header_text(&request, &TIMESTAMP), header_text(&request, &SIGNATURE));
-    secret.verify(timestamp, signature, request.body(), Timestamp::now()).map_err(|refused| {
+    verify(secret, timestamp, signature, request.body(), Timestamp::now()).map_err(|refused| {
         Problem::new(StatusCode::UNAUTHORIZED, "bad-signature", "The webhook is not signed well.")
             .detail(refused.to_string())
     })?;

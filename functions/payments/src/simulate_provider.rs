@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
+use trackops_aws::secrets::Secret;
 use trackops_domain::Timestamp;
 use trackops_lambda::batch::RecordError;
 
 use crate::receive_webhook::Notice;
-use crate::signature::{SIGNATURE, Secret, TIMESTAMP};
+use crate::signature::{SIGNATURE, TIMESTAMP, sign};
 use crate::simulated::{Later, Simulated};
 
 /// The webhook must answer within this.
@@ -32,7 +33,7 @@ impl Webhook {
         let seconds = Timestamp::now().unix_seconds();
         let call = self.client.post(&self.url).header(CONTENT_TYPE, "application/json");
         let call = call.header(TIMESTAMP, seconds.to_string());
-        let call = call.header(SIGNATURE, self.secret.sign(seconds, &body));
+        let call = call.header(SIGNATURE, sign(&self.secret, seconds, &body));
         call.body(body).send().await?.error_for_status()?;
         Ok(())
     }

@@ -13,5 +13,6 @@ pub mod orders;
 pub mod outbox;
 pub mod payments;
 pub mod retry;
+pub mod secrets;
 
 pub use error::StoreError;

@@ -1,6 +1,9 @@
 //! Endpoints: who calls, what for, and answers that look the same everywhere.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::future::Future;
+use std::str::FromStr;
 
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use lambda_http::request::LambdaRequest;
@@ -26,6 +29,16 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Bytes. Fifty lines and an address take some 8 KiB.
 const MAX_BODY: usize = 64 * 1024;
+
+/// Bytes of a query parameter. The longest, a cursor, has some 300.
+const MAX_PARAMETER: usize = 1024;
+
+/// Characters of an unknown parameter's name that the answer repeats.
+const MAX_NAME: usize = 64;
+
+/// Entries of a page.
+const DEFAULT_LIMIT: u32 = 20;
+const MAX_LIMIT: u32 = 100;
 
 pub type Answer = Result<Response<Body>, Problem>;
 
@@ -136,7 +149,7 @@ pub fn header_text<'a>(request: &'a Request, name: &HeaderName) -> Option<&'a st
 }
 
 /// A path parameter; what cannot be one names nothing.
-pub fn path_param<T: std::str::FromStr>(
+pub fn path_param<T: FromStr>(
     request: &Request,
     name: &str,
     missing: fn() -> Problem,
@@ -160,6 +173,55 @@ pub fn if_match(request: &Request) -> Result<Option<u64>, Problem> {
             fields.refuse("If-Match", "must be the ETag of an earlier answer, such as \"3\"");
             fields.finish().map(|()| None)
         }
+    }
+}
+
+/// The parameters of a list's query, each taken once; what nobody took is refused at the end.
+pub struct Query {
+    given: BTreeMap<String, Vec<String>>,
+    pub fields: Fields,
+}
+
+impl Query {
+    pub fn of(request: &Request) -> Self {
+        let mut given = BTreeMap::<String, Vec<String>>::new();
+        for (name, value) in request.query_string_parameters().iter() {
+            given.entry(name.to_owned()).or_default().push(value.to_owned());
+        }
+        Self { given, fields: Fields::default() }
+    }
+
+    pub fn take<T: FromStr>(&mut self, name: &str) -> Option<T>
+    where
+        T::Err: Display,
+    {
+        let values = self.given.remove(name)?;
+        match &values[..] {
+            [value] if value.len() <= MAX_PARAMETER => self.fields.parse(name, value),
+            [_] => {
+                self.fields.refuse(name, format!("must have at most {MAX_PARAMETER} bytes"));
+                None
+            }
+            _ => {
+                self.fields.refuse(name, "must be given once");
+                None
+            }
+        }
+    }
+
+    /// How many entries a page shall have at most.
+    pub fn limit(&mut self) -> usize {
+        let limit = self.take("limit").unwrap_or(DEFAULT_LIMIT);
+        self.fields.range("limit", limit, 1, MAX_LIMIT);
+        limit as usize
+    }
+
+    pub fn finish(mut self) -> Result<(), Problem> {
+        for name in self.given.keys() {
+            let name: String = name.chars().take(MAX_NAME).collect();
+            self.fields.refuse(name, "is not a parameter of this list");
+        }
+        self.fields.finish()
     }
 }
 
@@ -213,6 +275,21 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     response
 }
 
+/// The answer to a GET: 304 when the caller has this version already.
+/// Source: RFC 9110, section 13.1.2; the comparison is the weak one.
+pub fn unless_known(request: &Request, version: u64, body: &impl Serialize) -> Response<Body> {
+    let known = header_text(request, &header::IF_NONE_MATCH).unwrap_or_default();
+    let current = format!("\"{version}\"");
+    let is_known = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == current;
+    let mut response = versioned(StatusCode::OK, version, body);
+    if known.split(',').map(str::trim).any(is_known) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::Empty;
+        response.headers_mut().remove(header::CONTENT_TYPE);
+    }
+    response
+}
+
 /// An answer that carries the version of what it shows, as a strong `ETag`.
 pub fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Response<Body> {
     let mut response = json(status, body);
@@ -220,4 +297,79 @@ pub fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Res
         response.headers_mut().insert(header::ETAG, etag);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn asking(query: &[(&str, &[&str])]) -> Query {
+        let query: HashMap<String, Vec<String>> = query
+            .iter()
+            .map(|(name, values)| {
+                (name.to_string(), values.iter().map(|v| v.to_string()).collect())
+            })
+            .collect();
+        Query::of(&Request::default().with_query_string_parameters(query))
+    }
+
+    fn refused(query: Query) -> Vec<String> {
+        let errors = query.finish().err().map(|problem| problem.errors).unwrap_or_default();
+        errors.into_iter().map(|error| error.pointer).collect()
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_a_query_is_said_at_once() {
+        let mut query = asking(&[
+            ("limit", &["101"]),
+            ("from", &["yesterday"]),
+            ("to", &["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]),
+            ("offset", &["3"]),
+        ]);
+        query.limit();
+        assert_eq!(query.take::<trackops_domain::Timestamp>("from"), None);
+        assert_eq!(query.take::<trackops_domain::Timestamp>("to"), None);
+        assert_eq!(query.take::<String>("cursor"), None);
+        assert_eq!(refused(query), ["limit", "from", "to", "offset"]);
+    }
+
+    #[test]
+    fn a_page_has_twenty_entries_unless_asked_for_one_to_a_hundred() {
+        for (given, limit) in [(None, 20), (Some("1"), 1), (Some("100"), 100)] {
+            let mut query = match given {
+                Some(given) => asking(&[("limit", &[given])]),
+                None => asking(&[]),
+            };
+            assert_eq!(query.limit(), limit);
+            assert!(refused(query).is_empty());
+        }
+        for odd in ["0", "101", "-1", "x", "", "99999999999"] {
+            let mut query = asking(&[("limit", &[odd])]);
+            query.limit();
+            assert_eq!(refused(query), ["limit"], "{odd}");
+        }
+    }
+
+    fn asked_knowing(tag: Option<&str>) -> Response<Body> {
+        let mut request = Request::default();
+        if let Some(tag) = tag {
+            request.headers_mut().insert(header::IF_NONE_MATCH, tag.parse().unwrap());
+        }
+        unless_known(&request, 3, &"body")
+    }
+
+    #[test]
+    fn a_version_that_the_caller_has_is_not_sent_again() {
+        for tag in ["\"3\"", "W/\"3\"", "\"2\", \"3\"", "*"] {
+            let answer = asked_knowing(Some(tag));
+            assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{tag}");
+            assert_eq!(answer.headers()[header::ETAG], "\"3\"");
+            assert!(matches!(answer.body(), Body::Empty));
+        }
+        for tag in [None, Some("\"2\""), Some("3"), Some("\"33\"")] {
+            assert_eq!(asked_knowing(tag).status(), StatusCode::OK, "{tag:?}");
+        }
+    }
 }

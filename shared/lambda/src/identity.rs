@@ -4,7 +4,7 @@
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use trackops_domain::CustomerId;
 
 use crate::config::{ConfigError, env};
@@ -16,7 +16,7 @@ const LEEWAY: u64 = 30;
 /// A longer token is not looked at.
 const MAX_TOKEN: usize = 8 * 1024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sees and changes what is their own.

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod config;
+pub mod cursor;
 pub mod error;
 pub mod fields;
 pub mod http;

@@ -10,7 +10,7 @@ use trackops_aws::StoreError;
 /// One field that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
-    /// JSON Pointer (RFC 6901) into the request body, or the name of a header.
+    /// JSON Pointer (RFC 6901) into the request body, or the name of a header or query parameter.
     pub pointer: String,
     /// What to change.
     pub detail: String,

@@ -1,6 +1,6 @@
-use trackops_aws::{aggregate::Table, clients, payments::Payments};
+use trackops_aws::{aggregate::Table, clients, payments::Payments, secrets::Secret};
 use trackops_lambda::{Error, config::env, http, telemetry};
-use trackops_payments::{receive_webhook, signature::Secret};
+use trackops_payments::receive_webhook;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,7 +1,7 @@
-use trackops_aws::clients;
+use trackops_aws::{clients, secrets::Secret};
 use trackops_lambda::{Error, batch, config::env, telemetry};
 use trackops_payments::simulate_provider::{self, Webhook};
-use trackops_payments::{signature::Secret, simulated::Simulated};
+use trackops_payments::simulated::Simulated;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

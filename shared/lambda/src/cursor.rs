@@ -1,0 +1,138 @@
+//! Cursors: where a list goes on. Opaque, and good only for the caller and the filters they were given for.
+
+use aws_types::SdkConfig;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use trackops_aws::secrets::{Mac, Secret, SecretError};
+
+use crate::identity::Caller;
+
+/// Bytes of the HMAC that a cursor carries. Source: RFC 2104, section 5: half of it, and 80 bits at least.
+const TAG: usize = 16;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "is not a cursor of this list with these filters; leave it out to start from the beginning"
+)]
+pub struct BadCursor;
+
+/// The cursors of every list.
+pub struct Cursors {
+    secret: Secret,
+}
+
+/// The cursors of one list for one caller and their filters.
+pub struct ListCursors<'a> {
+    secret: &'a Secret,
+    scope: Vec<u8>,
+}
+
+impl Cursors {
+    pub const fn new(secret: Secret) -> Self {
+        Self { secret }
+    }
+
+    pub async fn load(config: &SdkConfig, secret_arn: String) -> Result<Self, SecretError> {
+        Secret::load(config, secret_arn).await.map(Self::new)
+    }
+
+    /// `filters` is everything that says what is in the list; how much of it is in a page is not.
+    pub fn of(
+        &self,
+        list: &str,
+        caller: &Caller,
+        filters: &impl Serialize,
+    ) -> Result<ListCursors<'_>, serde_json::Error> {
+        let scope = serde_json::to_vec(&(list, caller.role, &caller.subject, filters))?;
+        Ok(ListCursors { secret: &self.secret, scope: Sha256::digest(scope).to_vec() })
+    }
+}
+
+impl ListCursors<'_> {
+    pub fn write(&self, position: &impl Serialize) -> Result<String, serde_json::Error> {
+        let position = serde_json::to_vec(position)?;
+        let tag = self.mac(&position).finalize().into_bytes();
+        Ok(URL_SAFE_NO_PAD.encode([&tag[..TAG], &position].concat()))
+    }
+
+    pub fn read<P: DeserializeOwned>(&self, cursor: &str) -> Result<P, BadCursor> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| BadCursor)?;
+        let (tag, position) = bytes.split_at_checked(TAG).ok_or(BadCursor)?;
+        self.mac(position).verify_truncated_left(tag).map_err(|_| BadCursor)?;
+        serde_json::from_slice(position).map_err(|_| BadCursor)
+    }
+
+    fn mac(&self, position: &[u8]) -> impl Mac {
+        let mut mac = self.secret.mac();
+        // Always 32 bytes, so scope and position cannot be taken for each other.
+        mac.update(&self.scope);
+        mac.update(position);
+        mac
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Role;
+    use proptest::prelude::*;
+
+    fn cursors() -> Cursors {
+        Cursors::new(Secret::new("0123456789abcdef0123456789abcdef").unwrap())
+    }
+
+    fn alice() -> Caller {
+        Caller { role: Role::Customer, subject: "alice".parse().unwrap() }
+    }
+
+    #[test]
+    fn a_cursor_is_refused_for_another_list_caller_role_filter_or_secret() {
+        let cursors = cursors();
+        let cursor = cursors.of("orders", &alice(), &"PENDING").unwrap().write(&7).unwrap();
+        let bob = Caller { subject: "bob".parse().unwrap(), ..alice() };
+        let operator = Caller { role: Role::Operator, ..alice() };
+        let other = Cursors::new(Secret::new("another-secret-of-32-characters!").unwrap());
+        for list in [
+            cursors.of("reservations", &alice(), &"PENDING"),
+            cursors.of("orders", &bob, &"PENDING"),
+            cursors.of("orders", &operator, &"PENDING"),
+            cursors.of("orders", &alice(), &"CONFIRMED"),
+            other.of("orders", &alice(), &"PENDING"),
+        ] {
+            assert_eq!(list.unwrap().read::<u32>(&cursor), Err(BadCursor));
+        }
+        assert_eq!(cursors.of("orders", &alice(), &"PENDING").unwrap().read(&cursor), Ok(7));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(position in ".*") {
+            let cursors = cursors();
+            let list = cursors.of("orders", &alice(), &()).unwrap();
+            let cursor = list.write(&position).unwrap();
+            prop_assert_eq!(list.read::<String>(&cursor), Ok(position));
+        }
+
+        #[test]
+        fn a_cursor_with_one_character_changed_is_refused(
+            position in "[a-z]{0,20}", at in any::<prop::sample::Index>(), to in "[A-Za-z0-9_=-]",
+        ) {
+            let cursors = cursors();
+            let list = cursors.of("orders", &alice(), &()).unwrap();
+            let cursor = list.write(&position).unwrap();
+            let at = at.index(cursor.len());
+            prop_assume!(cursor[at..=at] != to);
+            let mut changed = cursor;
+            changed.replace_range(at..=at, &to);
+            prop_assert_eq!(list.read::<String>(&changed), Err(BadCursor));
+        }
+
+        #[test]
+        fn no_text_is_taken_for_a_cursor(text in ".{0,60}") {
+            prop_assert!(cursors().of("orders", &alice(), &()).unwrap().read::<String>(&text).is_err());
+        }
+    }
+}
