@@ -7,9 +7,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, KeysAndAttributes, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
 use serde_dynamo::aws_sdk_dynamodb_1::from_item;
 use trackops_domain::event::Cause;
 use trackops_domain::reservation::{Fact, Line, Reservation, Shortage};
@@ -19,6 +17,7 @@ use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, Item, Table, Write, outbox_values};
 use crate::error::{StoreError, is_transient};
+use crate::inventory_list;
 use crate::outbox;
 use crate::retry;
 
@@ -38,6 +37,10 @@ impl Aggregate for StockItem {
     fn event(&self) -> Option<Event> {
         self.raised.clone()
     }
+
+    fn index_keys(&self) -> Vec<(&'static str, String)> {
+        inventory_list::item_keys(self)
+    }
 }
 
 impl Aggregate for Reservation {
@@ -55,6 +58,10 @@ impl Aggregate for Reservation {
 
     fn event(&self) -> Option<Event> {
         self.raised.clone()
+    }
+
+    fn index_keys(&self) -> Vec<(&'static str, String)> {
+        inventory_list::reservation_keys(self)
     }
 
     fn due_at(&self) -> Option<Timestamp> {
@@ -264,19 +271,8 @@ impl Inventory {
         let mut names: Vec<String> =
             wanted.lines.iter().map(|line| StockItem::key(&line.sku)).collect();
         names.push(reservation_key.clone());
-        let keys = names.into_iter().map(|key| Item::from([("pk".into(), AttributeValue::S(key))]));
-        let keys = KeysAndAttributes::builder()
-            .set_keys(Some(keys.collect()))
-            .consistent_read(true)
-            .build()
-            .map_err(StoreError::corrupt)?;
-        let table = &self.table.name;
-        let answer = self.table.client.batch_get_item().request_items(table, keys).send().await?;
-        if answer.unprocessed_keys.is_some_and(|left| !left.is_empty()) {
-            return Err(StoreError::Busy("DynamoDB left keys of a batch unread".into()));
-        }
         let (mut reservation, mut stock) = (None, HashMap::new());
-        for item in answer.responses.and_then(|mut all| all.remove(table)).unwrap_or_default() {
+        for item in self.table.items(names, true).await? {
             if matches!(item.get("pk"), Some(AttributeValue::S(key)) if *key == reservation_key) {
                 reservation = Some(from_item(item)?);
             } else {

@@ -1,5 +1,8 @@
 //! Units of stock promised to an order.
 
+use std::str::FromStr;
+
+use serde::de::value::{self, StrDeserializer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,6 +23,18 @@ pub enum ReservationState {
     Expired,
     /// There was not enough.
     Rejected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be the status of a reservation, such as HELD")]
+pub struct BadState;
+
+impl FromStr for ReservationState {
+    type Err = BadState;
+
+    fn from_str(text: &str) -> Result<Self, BadState> {
+        Self::deserialize(StrDeserializer::<value::Error>::new(text)).map_err(|_| BadState)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -263,6 +278,15 @@ mod tests {
                 state = next;
             }
         }
+    }
+
+    #[test]
+    fn every_state_is_read_back_from_its_name() {
+        for state in ReservationState::ALL {
+            let name = json!(state);
+            assert_eq!(name.as_str().unwrap().parse(), Ok(state));
+        }
+        assert_eq!("held".parse::<ReservationState>(), Err(BadState));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod failures;
 mod journeys;
+mod lists;
 mod refusals;
 mod repetition;
 mod reservations;

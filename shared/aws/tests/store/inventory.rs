@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use trackops_aws::StoreError;
 use trackops_aws::aggregate::Write;
 use trackops_aws::inventory::{Inventory, ReservationError, Wanted};
+use trackops_aws::inventory_list::{ItemFilter, ReservationFilter};
 use trackops_domain::event::EventType;
 use trackops_domain::reservation::{Reservation, ReservationState, Shortage};
 use trackops_domain::stock::{Adjustment, ItemChange, StockItem};
@@ -307,6 +308,63 @@ async fn a_discontinued_product_is_not_promised() {
     let refused = reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 1)])).await;
     assert_eq!(refused.shortages, [Shortage { sku: sku("TEA"), requested: 1, available: 0 }]);
     assert_eq!(stock(&inventory, "TEA").await, tea);
+}
+
+#[tokio::test]
+async fn a_walk_through_all_items_misses_none_and_repeats_none_while_others_are_added() {
+    let names: Vec<String> = (0..30).map(|number| format!("M-{number:02}")).collect();
+    let items: Vec<_> = names.iter().map(|name| item(name, 5, 0)).collect();
+    let (inventory, _) = inventory(&items).await;
+    let (mut seen, mut after, mut page) = (Vec::new(), None, 0);
+    loop {
+        let (found, next) = inventory.list_items(&ItemFilter::default(), after, 7).await.unwrap();
+        assert!(found.len() <= 7);
+        seen.extend(found.into_iter().map(|item| item.sku.to_string()));
+        page += 1;
+        inventory.add_item(&item(&format!("A-{page}"), 1, 0)).await.unwrap();
+        let Some(next) = next else { break };
+        after = Some(next);
+    }
+    assert_eq!(seen, names, "what was added has places before the walk");
+    assert_eq!(page, 5);
+}
+
+#[tokio::test]
+async fn lists_have_what_their_filter_says_newest_reservations_first() {
+    let mut cup = item("CUP", 9, 0);
+    cup.category = Some("china".into());
+    let (inventory, _) = inventory(&[item("TEA", 9, 20), cup]).await;
+    let mut made = Vec::new();
+    for lines in [[("TEA", 1)], [("CUP", 1)], [("TEA", 2)], [("POT", 1)]] {
+        made.push(reserve(&inventory, &wanted(OrderId::generate(), &lines)).await.id);
+    }
+    inventory.release(&OrderId::generate(), &cause()).await.unwrap();
+    inventory.release(&made[0], &cause()).await.unwrap();
+    let reservations = async |filter: ReservationFilter| -> Vec<OrderId> {
+        let (found, next) = inventory.list_reservations(&filter, None, 10).await.unwrap();
+        assert_eq!(next, None);
+        found.into_iter().map(|reservation| reservation.id).collect()
+    };
+    let all = ReservationFilter::default();
+    let of_tea = ReservationFilter { product: Some(sku("TEA")), ..all.clone() };
+    let held = ReservationFilter { status: Some(ReservationState::Held), ..all.clone() };
+    let of_order = ReservationFilter { order: Some(made[1]), ..all.clone() };
+    let mut newest_first = made.clone();
+    newest_first.reverse();
+    assert_eq!(reservations(all).await, newest_first, "and no tombstone");
+    assert_eq!(reservations(of_tea).await, [made[2], made[0]]);
+    assert_eq!(reservations(held).await, [made[2], made[1]]);
+    assert_eq!(reservations(of_order).await, [made[1]]);
+
+    let items = async |category: Option<&str>, low_stock| -> Vec<String> {
+        let filter = ItemFilter { category: category.map(str::to_owned), low_stock };
+        let (found, _) = inventory.list_items(&filter, None, 10).await.unwrap();
+        found.into_iter().map(|item| item.sku.to_string()).collect()
+    };
+    assert_eq!(items(None, None).await, ["CUP", "TEA"]);
+    assert_eq!(items(Some("china"), None).await, ["CUP"]);
+    assert_eq!(items(None, Some(true)).await, ["TEA"]);
+    assert_eq!(items(Some("china"), Some(true)).await, [] as [String; 0]);
 }
 
 async fn adjust(inventory: &Inventory, id: &str, quantity: i32) -> Result<StockItem, StoreError> {

@@ -1,0 +1,13 @@
+use trackops_aws::{aggregate::Table, clients, inventory::Inventory};
+use trackops_inventory::list_reservations;
+use trackops_lambda::{Error, config::env, cursor::Cursors, http, identity::Identity, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::start();
+    let config = clients::config()?;
+    let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await?);
+    let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
+    http::serve(Identity::from_env()?, |call| list_reservations::handle(&inventory, &cursors, call))
+        .await
+}

@@ -1,0 +1,23 @@
+//! `GET /api/inventory/items` lists products by their id. A walk through its pages misses none and repeats none.
+
+use trackops_aws::inventory::Inventory;
+use trackops_aws::inventory_list::ItemFilter;
+use trackops_lambda::cursor::Cursors;
+use trackops_lambda::http::{Answer, Call, Query};
+use trackops_lambda::problem::Problem;
+
+use crate::page::page;
+use crate::view::ItemView;
+
+pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Answer {
+    let mut query = Query::of(&call.request);
+    let limit = query.limit();
+    let cursor: Option<String> = query.take("cursor");
+    let filter = ItemFilter { category: query.take("category"), low_stock: query.take("lowStock") };
+    query.finish()?;
+    let list = cursors.of("items", &call.caller, &filter).map_err(Problem::internal)?;
+    let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;
+    let (found, next) = inventory.list_items(&filter, after, limit).await?;
+    let items: Result<Vec<_>, _> = found.into_iter().map(ItemView::try_from).collect();
+    page(&list, items.map_err(Problem::internal)?, next)
+}
