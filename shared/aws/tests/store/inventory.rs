@@ -251,19 +251,20 @@ proptest! {
         runtime.block_on(async {
             let (inventory, _) = inventory(&STOCK.map(|(name, units)| item(name, units, 2))).await;
             let orders: Vec<Wanted> = quantities.iter().map(|&(tea, cup)| {
-                let lines = [("TEA", tea), ("CUP", cup)];
-                let lines: Vec<_> = lines.into_iter().filter(|(_, quantity)| *quantity > 0).collect();
+                let mut lines = vec![("TEA", tea), ("CUP", cup)];
+                lines.retain(|&(_, quantity)| quantity > 0);
                 wanted(OrderId::generate(), &lines)
             }).collect();
             for wave in &waves {
-                at_once(wave.len(), async |number| take(&inventory, &orders, wave[number]).await).await;
+                let step = async |number: usize| perform(&inventory, &orders, wave[number]).await;
+                at_once(wave.len(), step).await;
                 books_balance(&inventory, &orders).await;
             }
         });
     }
 }
 
-async fn take(inventory: &Inventory, orders: &[Wanted], (number, step): (usize, Step)) {
+async fn perform(inventory: &Inventory, orders: &[Wanted], (number, step): (usize, Step)) {
     let wanted = &orders[number];
     let done = match step {
         Step::Reserve => return drop(reserve(inventory, wanted).await),
