@@ -40,3 +40,33 @@ pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyed(value: &str) -> Result<bool, StatusCode> {
+        let mut request = Request::default();
+        let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        request.headers_mut().insert(KEY, value);
+        key(&request).map(|key| key.is_some()).map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn a_key_has_1_to_255_visible_characters() {
+        assert!(key(&Request::default()).unwrap().is_none());
+        for good in ["k", &"k".repeat(255)] {
+            assert_eq!(keyed(good), Ok(true));
+        }
+        for bad in ["", &"k".repeat(256), "\u{e9}"] {
+            assert_eq!(keyed(bad), Err(StatusCode::UNPROCESSABLE_ENTITY), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_body_is_another_request() {
+        let hash_of = |body: &str| hash(&Request::new(Body::from(body)));
+        assert_eq!(hash_of("{}"), hash_of("{}"));
+        assert_ne!(hash_of("{}"), hash_of("{} "));
+    }
+}
