@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, Update};
 use aws_types::SdkConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,9 @@ pub type Item = HashMap<String, AttributeValue>;
 /// ("Partitions and data distribution", DynamoDB Developer Guide); eight keep it from being the limit.
 pub const SHARDS: u32 = 8;
 
+/// Keys a BatchGetItem takes. Source: "BatchGetItem", DynamoDB API reference.
+pub(crate) const BATCH: usize = 100;
+
 pub trait Aggregate: Serialize + DeserializeOwned + Clone {
     /// The partition key: `<KIND>#<id>`.
     fn key(&self) -> String;
@@ -31,6 +34,10 @@ pub trait Aggregate: Serialize + DeserializeOwned + Clone {
     fn updated_at(&self) -> Timestamp;
     /// The event of the newest change.
     fn event(&self) -> Option<Event>;
+    /// Attributes of further indexes, written when the item is created and never again.
+    fn index_keys(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
     /// Puts the item in the `due` index while somebody has to look at it by then.
     fn due_at(&self) -> Option<Timestamp> {
         None
@@ -60,8 +67,13 @@ impl Table {
     /// The table, with its connection opened during the cold start so that no request waits for it.
     pub async fn connect(config: &SdkConfig, name: String) -> Result<Self, StoreError> {
         let table = Self::at(config, name);
-        table.item("WARM#UP").await?;
+        table.check().await?;
         Ok(table)
+    }
+
+    /// Whether the table can be read.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.item("WARM#UP").await.map(drop)
     }
 
     pub(crate) async fn item(&self, key: &str) -> Result<Option<Item>, StoreError> {
@@ -74,6 +86,37 @@ impl Table {
             .send()
             .await?;
         Ok(answer.item)
+    }
+
+    /// Those items (of at most [`BATCH`] keys) that are there, in any order.
+    pub(crate) async fn items(
+        &self,
+        keys: Vec<String>,
+        consistent: bool,
+    ) -> Result<Vec<Item>, StoreError> {
+        let key = |key| Item::from([("pk".to_owned(), AttributeValue::S(key))]);
+        let mut wanted: Vec<Item> = keys.into_iter().map(key).collect();
+        let mut found = Vec::with_capacity(wanted.len());
+        for attempt in 0..retry::TRIES {
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            if attempt > 0 {
+                retry::back_off(attempt).await;
+            }
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(consistent)
+                .build()
+                .map_err(StoreError::corrupt)?;
+            let answer = self.client.batch_get_item().request_items(&self.name, keys);
+            let mut answer = answer.send().await?;
+            let items = answer.responses.as_mut().and_then(|all| all.remove(&self.name));
+            found.extend(items.unwrap_or_default());
+            let left = answer.unprocessed_keys.as_mut().and_then(|all| all.remove(&self.name));
+            wanted = left.map(|left| left.keys).unwrap_or_default();
+        }
+        Err(StoreError::Busy("DynamoDB left keys of a batch unread".into()))
     }
 
     /// Consistent: a load after a write sees the write.
@@ -164,6 +207,8 @@ fn new_item<T: Aggregate>(new: &T) -> Result<Item, StoreError> {
     let mut item: Item = to_item(new)?;
     item.retain(|_, value| !value.is_null());
     item.insert("pk".into(), AttributeValue::S(new.key()));
+    let index_keys = new.index_keys().into_iter();
+    item.extend(index_keys.map(|(name, key)| (name.to_owned(), AttributeValue::S(key))));
     if let Some(at) = new.due_at() {
         item.insert("due".into(), outbox::shard(&new.key()));
         item.insert("due_at".into(), AttributeValue::S(at.to_string()));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
 use trackops_domain::Sku;
@@ -10,7 +10,6 @@ use trackops_domain::money::Currency;
 
 use crate::aggregate::{Item, Table};
 use crate::error::StoreError;
-use crate::retry;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
@@ -24,8 +23,8 @@ pub struct Product {
     pub sequence: u64,
 }
 
-fn key(sku: &Sku) -> AttributeValue {
-    AttributeValue::S(format!("PRODUCT#{sku}"))
+fn key(sku: &Sku) -> String {
+    format!("PRODUCT#{sku}")
 }
 
 #[derive(Clone, Debug)]
@@ -40,38 +39,19 @@ impl Catalogue {
 
     /// Those of `skus` (at most 50) that are known.
     pub async fn find(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
+        let keys = skus.iter().map(key).collect();
         let mut found = HashMap::new();
-        let mut wanted: Vec<Item> =
-            skus.iter().map(|sku| Item::from([("pk".into(), key(sku))])).collect();
-        for attempt in 0..retry::TRIES {
-            if wanted.is_empty() {
-                return Ok(found);
-            }
-            if attempt > 0 {
-                retry::back_off(attempt).await;
-            }
-            let keys = KeysAndAttributes::builder()
-                .set_keys(Some(wanted))
-                .build()
-                .map_err(StoreError::corrupt)?;
-            let answer = self.table.client.batch_get_item().request_items(&self.table.name, keys);
-            let mut answer = answer.send().await?;
-            let items = answer.responses.as_mut().and_then(|all| all.remove(&self.table.name));
-            for item in items.unwrap_or_default() {
-                let product: Product = from_item(item)?;
-                found.insert(product.sku.clone(), product);
-            }
-            let left =
-                answer.unprocessed_keys.as_mut().and_then(|all| all.remove(&self.table.name));
-            wanted = left.map(|left| left.keys).unwrap_or_default();
+        for item in self.table.items(keys, false).await? {
+            let product: Product = from_item(item)?;
+            found.insert(product.sku.clone(), product);
         }
-        Err(StoreError::Busy("DynamoDB left keys of a batch unread".into()))
+        Ok(found)
     }
 
     /// Keeps the newest: an older version than the one known changes nothing.
     pub async fn project(&self, product: &Product) -> Result<(), StoreError> {
         let mut item: Item = to_item(product)?;
-        item.insert("pk".into(), key(&product.sku));
+        item.insert("pk".into(), AttributeValue::S(key(&product.sku)));
         let put = self
             .table
             .client

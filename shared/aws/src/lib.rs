@@ -9,6 +9,7 @@ pub mod clients;
 pub mod due;
 pub mod error;
 pub mod inventory;
+pub mod order_list;
 pub mod orders;
 pub mod outbox;
 pub mod payments;

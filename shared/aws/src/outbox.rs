@@ -54,12 +54,14 @@ pub struct Page {
     after: Option<Item>,
 }
 
-/// The index partition of a key: FNV-1a, because it must be the same in every build for ever.
+/// The index partition of a key.
 pub(crate) fn shard(key: &str) -> AttributeValue {
-    let hash = key
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    AttributeValue::S((hash % SHARDS).to_string())
+    AttributeValue::S((hash(key) % SHARDS).to_string())
+}
+
+/// FNV-1a, because it must be the same in every build for ever.
+pub(crate) fn hash(key: &str) -> u32 {
+    key.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 impl Table {

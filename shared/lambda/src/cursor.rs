@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use trackops_aws::secrets::{Mac, Secret, SecretError};
 
 use crate::identity::Caller;
+use crate::problem::{FieldError, Problem};
 
 /// Bytes of the HMAC that a cursor carries. Source: RFC 2104, section 5: half of it, and 80 bits at least.
 const TAG: usize = 16;
@@ -18,6 +19,12 @@ const TAG: usize = 16;
     "is not a cursor of this list with these filters; leave it out to start from the beginning"
 )]
 pub struct BadCursor;
+
+impl From<BadCursor> for Problem {
+    fn from(bad: BadCursor) -> Self {
+        Self::invalid(vec![FieldError { pointer: "cursor".into(), detail: bad.to_string() }])
+    }
+}
 
 /// The cursors of every list.
 pub struct Cursors {

@@ -31,7 +31,7 @@ impl Caller {
         self.send(
             Method::POST,
             self.orders("/api/orders"),
-            basket.key.as_deref(),
+            basket.key.as_deref().map(|key| ("Idempotency-Key", key)),
             Some(&basket.body),
         )
         .await
@@ -82,6 +82,17 @@ impl Caller {
             .unwrap_or_else(|error| panic!("{error} in the item {}", answer.body))
     }
 
+    /// Any request to the orders API, with a header if need be.
+    pub async fn ask_orders(
+        &self,
+        method: Method,
+        path: &str,
+        header: Option<(&str, &str)>,
+        body: Option<&Value>,
+    ) -> Answer {
+        self.send(method, self.orders(path), header, body).await
+    }
+
     fn orders(&self, path: &str) -> String {
         format!("{}{path}", self.system.orders)
     }
@@ -90,15 +101,15 @@ impl Caller {
         &self,
         method: Method,
         url: String,
-        key: Option<&str>,
+        header: Option<(&str, &str)>,
         body: Option<&Value>,
     ) -> Answer {
         let mut request = self.http.request(method.clone(), &url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         if let Some(body) = body {
             request = request.json(body);

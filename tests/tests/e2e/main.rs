@@ -2,5 +2,6 @@
 
 mod failures;
 mod journeys;
+mod order_api;
 mod refusals;
 mod repetition;
