@@ -244,7 +244,7 @@ async fn the_parts_of_an_order_are_not_sent_again_to_who_has_them() {
     assert_eq!(items.body["orderId"], id.as_str());
     let lines = items.body["items"].as_array().expect("there are items");
     let line = |line: &Value| (line["productId"].clone(), line["lineTotal"].clone());
-    let expected = [(json!(tea), json!("25.00")), (json!(cup), json!("12.50"))];
+    let expected = [(json!(cup), json!("12.50")), (json!(tea), json!("25.00"))];
     assert_eq!(lines.iter().map(line).collect::<Vec<_>>(), expected);
 
     for part in ["", "/items", "/timeline", "/saga"] {
