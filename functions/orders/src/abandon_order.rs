@@ -23,16 +23,20 @@ struct Failure {
 
 pub async fn handle(orders: &Orders, input: Input) -> Result<Step, TaskError> {
     let reason = reason(&input.error.error);
-    if reason == Reason::Failure {
-        let (order_id, error) = (input.step.order_id, &input.error.error);
-        tracing::error!(%order_id, error, "the saga cannot go forward");
-    }
     let abandon = |order: &trackops_domain::order::Order| {
         // Another run may have confirmed it, or given it up, while this one was failing.
         let forward = order.status.direction() == Some(Direction::Forward);
         Ok(forward.then_some(Fact::Abandoned(reason)))
     };
-    outcome(orders.record(&input.step.order_id, abandon, &input.step.cause).await)
+    let recorded = orders.record(&input.step.order_id, abandon, &input.step.cause).await;
+    // Not when a customer's cancellation was what stopped it: an alarm hangs on this line.
+    if let Ok(order) = &recorded
+        && order.reason == Some(Reason::Failure)
+        && reason == Reason::Failure
+    {
+        tracing::error!(order_id = %order.id, error = input.error.error, "the saga cannot go forward");
+    }
+    outcome(recorded)
 }
 
 fn reason(error: &str) -> Reason {

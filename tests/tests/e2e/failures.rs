@@ -255,6 +255,23 @@ async fn what_the_bus_refuses_for_a_while_is_published_later_in_order() {
 }
 
 #[tokio::test]
+async fn a_relay_that_crashes_is_given_the_same_changes_again() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let mut events = world.tap_events().await;
+    let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
+    let crash = world.inject(Fault::of_function("relay-orders", &id)).await;
+    world.customer.order(&basket).await;
+    crash.struck(1).await;
+    world.until_status(&id, &["CONFIRMED"]).await;
+    let seen =
+        events.until("both changes of the order", &id, |seen| is_told(seen, "CONFIRMED")).await;
+    assert_in_order(&seen);
+    world.books_balance(&tea, 5, &[&id]).await;
+    events.close().await;
+}
+
+#[tokio::test]
 async fn with_its_stream_switched_off_the_sweeper_publishes_everything_in_order() {
     let world = World::new().await;
     let tea = world.stock("TEA", 5).await;

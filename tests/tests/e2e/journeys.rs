@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use trackops_testkit::{Basket, Fault, World, eventually, eventually_within};
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn money_that_comes_after_the_deadline_goes_back_and_the_order_has_expired
     let id = &order.order_id;
     world.until_status(id, &["AWAITING_PAYMENT"]).await;
 
-    eventually_within(Duration::from_secs(120), "the order to expire", async || {
+    eventually_within(Duration::from_secs(150), "the order to expire", async || {
         world.invoke("recover-sagas", json!({})).await.expect("recover-sagas runs");
         let order = world.operator.find(id).await;
         if order.status == "EXPIRED" { Ok(()) } else { Err(order.status) }
@@ -162,4 +162,17 @@ async fn cancelling_a_confirmed_order_gives_stock_and_money_back() {
     world.cancel(&order.order_id).await;
     let again = world.customer.find(&order.order_id).await;
     assert_eq!(again.status, "CANCELLED", "cancelling is safe to repeat");
+}
+
+#[tokio::test]
+async fn the_relay_says_that_it_reaches_the_bus_and_every_outbox() {
+    let world = World::new().await;
+    let url = format!("{}/actuator/health", world.system.relay);
+    let answer = world.http.get(&url).send().await.expect("the relay answers");
+    assert_eq!(answer.status(), StatusCode::OK);
+    let health: Value = answer.json().await.expect("health is JSON");
+    assert_eq!(health["status"], "UP", "{health}");
+    for part in ["bus", "orders", "inventory", "payments"] {
+        assert_eq!(health["components"][part]["status"], "UP", "{health}");
+    }
 }

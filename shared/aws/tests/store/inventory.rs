@@ -183,19 +183,21 @@ async fn what_is_shipped_leaves_the_house_once_and_does_not_come_back() {
 
 #[tokio::test]
 async fn low_stock_is_told_once_when_the_mark_is_crossed_whoever_crosses_it() {
-    let (inventory, own) = inventory(&[item("TEA", 20, 10)]).await;
-    let reserve_one =
-        async |_| reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 1)])).await.state;
-    assert_eq!(at_once(9, reserve_one).await, [ReservationState::Held; 9]);
-    assert!(told(&own, "STOCK#TEA").await.is_empty(), "11 are left, the mark is 10");
-
-    assert_eq!(at_once(11, reserve_one).await, [ReservationState::Held; 11]);
-    assert_eq!(stock(&inventory, "TEA").await.available, 0);
-    let told = own.table.unpublished("STOCK#TEA").await.unwrap().unwrap().outbox;
-    let [low] = &told[..] else { panic!("it was told {} times", told.len()) };
-    assert_eq!(low.kind, EventType::InventoryLowStock);
-    let body: serde_json::Value = serde_json::from_str(&low.body).unwrap();
-    assert_eq!(body["data"]["availableQuantity"], 10);
+    // Twenty at once from far above the mark, then eleven at once from one above it.
+    for early in [0, 9] {
+        let (inventory, own) = inventory(&[item("TEA", 20, 10)]).await;
+        let reserve_one =
+            async |_| reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 1)])).await.state;
+        at_once(early, reserve_one).await;
+        assert!(told(&own, "STOCK#TEA").await.is_empty(), "it is above the mark");
+        at_once(20 - early, reserve_one).await;
+        assert_eq!(stock(&inventory, "TEA").await.available, 0);
+        let told = own.table.unpublished("STOCK#TEA").await.unwrap().unwrap().outbox;
+        let [low] = &told[..] else { panic!("it was told {} times", told.len()) };
+        assert_eq!(low.kind, EventType::InventoryLowStock);
+        let body: serde_json::Value = serde_json::from_str(&low.body).unwrap();
+        assert_eq!(body["data"]["availableQuantity"], 10);
+    }
 }
 
 #[tokio::test]
@@ -227,12 +229,12 @@ enum Step {
     Release,
 }
 
-const STOCK: [(&str, u32); 2] = [("TEA", 5), ("CUP", 4)];
+const STOCK: [(&str, u32); 2] = [("TEA", 4), ("CUP", 5)];
 
 fn steps() -> impl Strategy<Value = (usize, Step)> {
     use Step::{Commit, Release, Reserve, Ship};
     let step = prop::sample::select(vec![Reserve, Reserve, Commit, Ship, Release]);
-    (0..4_usize, step)
+    (0..3_usize, step)
 }
 
 proptest! {
@@ -242,26 +244,27 @@ proptest! {
     })]
     #[test]
     fn units_taken_are_units_promised_or_shipped_after_any_steps_at_the_same_time(
-        quantities in prop::collection::vec((0..4_u32, 0..4_u32), 4),
-        waves in prop::collection::vec(prop::collection::vec(steps(), 1..8), 1..5),
+        quantities in prop::collection::vec((0..4_u32, 0..4_u32), 3),
+        waves in prop::collection::vec(prop::collection::vec(steps(), 1..8), 3..7),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (inventory, _) = inventory(&STOCK.map(|(name, units)| item(name, units, 2))).await;
             let orders: Vec<Wanted> = quantities.iter().map(|&(tea, cup)| {
-                let lines = [("TEA", tea), ("CUP", cup)];
-                let lines: Vec<_> = lines.into_iter().filter(|(_, quantity)| *quantity > 0).collect();
+                let mut lines = vec![("TEA", tea), ("CUP", cup)];
+                lines.retain(|&(_, quantity)| quantity > 0);
                 wanted(OrderId::generate(), &lines)
             }).collect();
             for wave in &waves {
-                at_once(wave.len(), async |number| take(&inventory, &orders, wave[number]).await).await;
+                let step = async |number: usize| perform(&inventory, &orders, wave[number]).await;
+                at_once(wave.len(), step).await;
                 books_balance(&inventory, &orders).await;
             }
         });
     }
 }
 
-async fn take(inventory: &Inventory, orders: &[Wanted], (number, step): (usize, Step)) {
+async fn perform(inventory: &Inventory, orders: &[Wanted], (number, step): (usize, Step)) {
     let wanted = &orders[number];
     let done = match step {
         Step::Reserve => return drop(reserve(inventory, wanted).await),

@@ -20,8 +20,8 @@ use trackops_testkit::{Basket, World, workspace_root};
 
 /// Starts both functions in turn, so that whatever else the machine does touches both alike.
 pub async fn measure(world: &World, sku: &str, starts: u32) -> Result<()> {
-    let create_order = build(&["--package", "trackops-orders", "--bin", "create-order"])?;
-    let hello_world = build(&["--package", "trackops-tests", "--example", "hello-world"])?;
+    let create_order = build(&["--bin", "create-order"])?;
+    let hello_world = build(&["--example", "hello-world"])?;
     let environment = environment_of(world, "create-order").await?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..starts {
