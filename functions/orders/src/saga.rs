@@ -35,6 +35,13 @@ impl Sagas {
         Self { client, state_machine }
     }
 
+    /// Whether the state machine is there.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let describe = self.client.describe_state_machine();
+        describe.state_machine_arn(&self.state_machine).send().await?;
+        Ok(())
+    }
+
     /// Does nothing when the order rests.
     pub async fn run(&self, order: &Order, cause: Cause) -> Result<(), StoreError> {
         let Some(direction) = order.status.direction() else { return Ok(()) };

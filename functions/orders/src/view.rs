@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use trackops_domain::money::{BadMoney, Currency, Money};
-use trackops_domain::order::{Order, OrderStatus, Reason};
+use trackops_domain::order::{Direction, Line, Order, OrderStatus, Reason};
 use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
 use trackops_lambda::problem::Problem;
 
@@ -30,12 +30,49 @@ pub struct OrderView {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LineView {
+pub struct LineView {
     product_id: Sku,
     product_name: String,
     quantity: u32,
     unit_price: String,
     line_total: String,
+}
+
+/// Where the saga of an order stands, as the order knows it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SagaView {
+    order_id: OrderId,
+    direction: Direction,
+    status: OrderStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    /// Nobody has to do anything for the order now.
+    at_rest: bool,
+    /// When the recovery runs it again if nothing happens before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Timestamp>,
+    payment_deadline: Timestamp,
+    updated_at: Timestamp,
+    version: u64,
+}
+
+impl From<&Order> for SagaView {
+    fn from(order: &Order) -> Self {
+        let due_at = order.due_at();
+        Self {
+            order_id: order.id,
+            // An order that rests has gone forward as far as it can.
+            direction: order.status.direction().unwrap_or(Direction::Forward),
+            status: order.status,
+            reason: order.reason,
+            at_rest: due_at.is_none(),
+            due_at,
+            payment_deadline: order.payment_deadline,
+            updated_at: order.updated_at,
+            version: order.version,
+        }
+    }
 }
 
 impl TryFrom<Order> for OrderView {
@@ -47,23 +84,12 @@ impl TryFrom<Order> for OrderView {
 }
 
 fn view(order: Order) -> Result<OrderView, BadMoney> {
-    let mut items = Vec::with_capacity(order.lines.len());
-    for line in order.lines {
-        let unit_price = Money::from_minor(line.unit_price, order.currency)?;
-        items.push(LineView {
-            product_id: line.sku,
-            product_name: line.name,
-            quantity: line.quantity,
-            unit_price: unit_price.to_decimal(),
-            line_total: unit_price.times(line.quantity)?.to_decimal(),
-        });
-    }
     Ok(OrderView {
         order_id: order.id,
         customer_id: order.customer_id,
         status: order.status,
         reason: order.reason,
-        items,
+        items: lines(order.lines, order.currency)?,
         total_amount: Money::from_minor(order.total, order.currency)?.to_decimal(),
         currency: order.currency,
         address: order.address.into(),
@@ -73,4 +99,18 @@ fn view(order: Order) -> Result<OrderView, BadMoney> {
         updated_at: order.updated_at,
         version: order.version,
     })
+}
+
+pub fn lines(lines: Vec<Line>, currency: Currency) -> Result<Vec<LineView>, BadMoney> {
+    let view = |line: Line| {
+        let unit_price = Money::from_minor(line.unit_price, currency)?;
+        Ok(LineView {
+            product_id: line.sku,
+            product_name: line.name,
+            quantity: line.quantity,
+            unit_price: unit_price.to_decimal(),
+            line_total: unit_price.times(line.quantity)?.to_decimal(),
+        })
+    };
+    lines.into_iter().map(view).collect()
 }

@@ -10,6 +10,7 @@ pub mod due;
 pub mod error;
 pub mod inventory;
 pub mod inventory_list;
+pub mod order_list;
 pub mod orders;
 pub mod outbox;
 pub mod payments;

@@ -5,6 +5,7 @@ use trackops_domain::{Event, IllegalMove, OrderId, Timestamp, event::Cause};
 
 use crate::aggregate::{Aggregate, Table, Write};
 use crate::error::StoreError;
+use crate::order_list;
 
 impl Aggregate for Order {
     fn key(&self) -> String {
@@ -21,6 +22,10 @@ impl Aggregate for Order {
 
     fn event(&self) -> Option<Event> {
         Self::event(self)
+    }
+
+    fn index_keys(&self) -> Vec<(&'static str, String)> {
+        order_list::index_keys(self)
     }
 
     fn due_at(&self) -> Option<Timestamp> {

@@ -1,6 +1,7 @@
 //! An order, its one transition table, and what each change tells the world.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,18 @@ impl fmt::Display for OrderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Its name on the wire, from the one place that knows it.
         self.serialize(f)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be the status of an order, such as CONFIRMED")]
+pub struct BadStatus;
+
+impl FromStr for OrderStatus {
+    type Err = BadStatus;
+
+    fn from_str(text: &str) -> Result<Self, BadStatus> {
+        Self::ALL.into_iter().find(|status| status.to_string() == text).ok_or(BadStatus)
     }
 }
 
@@ -503,6 +516,14 @@ mod tests {
         for private in ["Quay", "Cork", "353123456", "tok_ok", "ring twice"] {
             assert!(!text.contains(private), "{private} is in {text}");
         }
+    }
+
+    #[test]
+    fn every_status_is_read_back_from_its_name() {
+        for status in OrderStatus::ALL {
+            assert_eq!(status.to_string().parse(), Ok(status));
+        }
+        assert_eq!("confirmed".parse::<OrderStatus>(), Err(BadStatus));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod config;
 pub mod cursor;
 pub mod error;
 pub mod fields;
+pub mod health;
 pub mod http;
 pub mod idempotency;
 pub mod identity;

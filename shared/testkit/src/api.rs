@@ -31,7 +31,7 @@ impl Caller {
         self.send(
             Method::POST,
             self.orders("/api/orders"),
-            basket.key.as_deref(),
+            basket.key.as_deref().map(|key| ("Idempotency-Key", key)),
             Some(&basket.body),
         )
         .await
@@ -82,26 +82,27 @@ impl Caller {
             .unwrap_or_else(|error| panic!("{error} in the item {}", answer.body))
     }
 
-    /// Any request to the inventory API, with these headers.
-    pub async fn inventory(
+    /// Any request to the inventory API, with a header if need be.
+    pub async fn ask_inventory(
         &self,
         method: Method,
         path: &str,
-        headers: &[(&str, &str)],
+        header: Option<(&str, &str)>,
         body: Option<&Value>,
     ) -> Answer {
         let url = format!("{}/api/inventory{path}", self.system.inventory);
-        let mut request = self.http.request(method.clone(), &url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        Answer::read(format!("{method} {url}"), request).await
+        self.send(method, url, header, body).await
+    }
+
+    /// Any request to the orders API, with a header if need be.
+    pub async fn ask_orders(
+        &self,
+        method: Method,
+        path: &str,
+        header: Option<(&str, &str)>,
+        body: Option<&Value>,
+    ) -> Answer {
+        self.send(method, self.orders(path), header, body).await
     }
 
     fn orders(&self, path: &str) -> String {
@@ -112,15 +113,15 @@ impl Caller {
         &self,
         method: Method,
         url: String,
-        key: Option<&str>,
+        header: Option<(&str, &str)>,
         body: Option<&Value>,
     ) -> Answer {
         let mut request = self.http.request(method.clone(), &url);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         if let Some(body) = body {
             request = request.json(body);

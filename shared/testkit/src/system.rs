@@ -15,7 +15,7 @@ use aws_types::region::Region;
 use serde::Deserialize;
 
 /// Seconds an order waits for its payment here: long enough to act before it passes, short enough to see it pass.
-const PAYMENT_DEADLINE_SECONDS: u32 = 40;
+const PAYMENT_DEADLINE_SECONDS: u32 = 60;
 
 /// Two test runs at once share it; it ends with the later one.
 const INSTANCE: &str = "test";

@@ -93,7 +93,7 @@ async fn money_that_comes_after_the_deadline_goes_back_and_the_order_has_expired
     let id = &order.order_id;
     world.until_status(id, &["AWAITING_PAYMENT"]).await;
 
-    eventually_within(Duration::from_secs(120), "the order to expire", async || {
+    eventually_within(Duration::from_secs(150), "the order to expire", async || {
         world.invoke("recover-sagas", json!({})).await.expect("recover-sagas runs");
         let order = world.operator.find(id).await;
         if order.status == "EXPIRED" { Ok(()) } else { Err(order.status) }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use trackops_testkit::{Answer, Caller, World, eventually, unique};
 
 async fn list(caller: &Caller, list: &str, query: &str) -> Answer {
-    caller.inventory(Method::GET, &format!("/{list}?{query}"), &[], None).await
+    caller.ask_inventory(Method::GET, &format!("/{list}?{query}"), None, None).await
 }
 
 /// Every entry's `id`, page by page; `between` is done after each.
@@ -68,12 +68,13 @@ async fn reservations_are_listed_by_product_status_and_order() {
     let mut made = Vec::new();
     for _ in 0..3 {
         let body = json!({"items": [{"productId": tea, "quantity": 1}]});
-        let held = world.operator.inventory(Method::POST, "/reservations", &[], Some(&body)).await;
+        let held =
+            world.operator.ask_inventory(Method::POST, "/reservations", None, Some(&body)).await;
         let held = held.expecting(StatusCode::CREATED).body;
         made.push(held["reservationId"].as_str().expect("it has an id").to_owned());
     }
     let path = format!("/reservations/{}", made[1]);
-    world.operator.inventory(Method::DELETE, &path, &[], None).await.expecting(StatusCode::OK);
+    world.operator.ask_inventory(Method::DELETE, &path, None, None).await.expecting(StatusCode::OK);
     made.reverse();
     let walk = async |query: String| {
         walk(&world.operator, "reservations", &query, "reservationId", async || {}).await

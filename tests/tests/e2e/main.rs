@@ -3,6 +3,7 @@
 mod failures;
 mod journeys;
 mod lists;
+mod order_api;
 mod refusals;
 mod repetition;
 mod reservations;

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 use trackops_testkit::{Answer, Basket, Caller, World, unique};
 
 async fn reserve(caller: &Caller, key: Option<&str>, body: &Value) -> Answer {
-    let headers: Vec<_> = key.iter().map(|key| ("Idempotency-Key", *key)).collect();
-    caller.inventory(Method::POST, "/reservations", &headers, Some(body)).await
+    let header = key.map(|key| ("Idempotency-Key", key));
+    caller.ask_inventory(Method::POST, "/reservations", header, Some(body)).await
 }
 
 async fn look_up(caller: &Caller, id: &str) -> Answer {
-    caller.inventory(Method::GET, &format!("/reservations/{id}"), &[], None).await
+    caller.ask_inventory(Method::GET, &format!("/reservations/{id}"), None, None).await
 }
 
 async fn release(caller: &Caller, id: &str) -> Answer {
-    caller.inventory(Method::DELETE, &format!("/reservations/{id}"), &[], None).await
+    caller.ask_inventory(Method::DELETE, &format!("/reservations/{id}"), None, None).await
 }
 
 fn items(items: &[(&str, u32)]) -> Value {

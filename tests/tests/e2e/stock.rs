@@ -7,12 +7,12 @@ use trackops_testkit::{Answer, Basket, Caller, World, eventually};
 
 async fn change(caller: &Caller, sku: &str, if_match: Option<u64>, body: Value) -> Answer {
     let tag = if_match.map(|version| format!("\"{version}\""));
-    let headers: Vec<_> = tag.iter().map(|tag| ("If-Match", tag.as_str())).collect();
-    caller.inventory(Method::PUT, &format!("/items/{sku}"), &headers, Some(&body)).await
+    let header = tag.as_deref().map(|tag| ("If-Match", tag));
+    caller.ask_inventory(Method::PUT, &format!("/items/{sku}"), header, Some(&body)).await
 }
 
 async fn discontinue(caller: &Caller, sku: &str) -> Answer {
-    caller.inventory(Method::DELETE, &format!("/items/{sku}"), &[], None).await
+    caller.ask_inventory(Method::DELETE, &format!("/items/{sku}"), None, None).await
 }
 
 fn adjustment(quantity: i64) -> Value {

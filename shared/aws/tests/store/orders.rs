@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use trackops_aws::aggregate::Table;
+use trackops_aws::order_list::Filter;
 use trackops_aws::orders::{Orders, RecordError};
 use trackops_domain::order::{Fact, Order, OrderStatus, Reason};
 use trackops_domain::{OrderId, Timestamp};
@@ -130,4 +131,56 @@ async fn what_is_overdue_is_found_in_every_shard_and_nothing_else() {
     let mut expected = placed[..20].to_vec();
     expected.sort();
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_over_days_and_shards_and_pages_miss_and_repeat_nothing() {
+    let (orders, _own) = orders().await;
+    // Three a day for twelve days: the last are from now.
+    let now = Timestamp::now();
+    let placed = at_once(36, async |number| {
+        let ago = Duration::from_secs(8 * 60 * 60 * u64::try_from(number).unwrap());
+        let mut order = order(OrderId::generate(), now.minus(ago));
+        if number % 3 == 0 {
+            order.customer_id = "bob".parse().unwrap();
+        }
+        orders.place(&order).await.unwrap().unwrap();
+        order
+    });
+    let placed = placed.await;
+    let cancelled = &placed[20];
+    orders.record(&cancelled.id, |_| Ok(Some(Fact::CancelRequested)), &cause()).await.unwrap();
+
+    let all = |_: &Order| true;
+    let (from, to) = (placed[30].created_at, placed[10].created_at);
+    let bob = Some("bob".parse().unwrap());
+    let cancelling = Some(OrderStatus::Cancelling);
+    let none = Filter::default;
+    type Belongs<'a> = &'a dyn Fn(&Order) -> bool;
+    let cases: [(Filter, Belongs<'_>); 5] = [
+        (none(), &all),
+        (Filter { from: Some(from), to: Some(to), ..none() }, &|order| {
+            from <= order.created_at && order.created_at < to
+        }),
+        (Filter { customer: bob, ..none() }, &|order| order.customer_id.as_str() == "bob"),
+        (Filter { status: cancelling, ..none() }, &|order| order.id == cancelled.id),
+        (Filter { customer: Some("carol".parse().unwrap()), ..none() }, &|_| false),
+    ];
+    for (filter, belongs) in cases {
+        let expected = placed.iter().filter(|order| belongs(order)).map(|order| order.id);
+        let expected: Vec<_> = expected.collect();
+        for limit in [5, 100] {
+            let (mut walked, mut position) = (Vec::new(), None);
+            loop {
+                let (page, next) = orders.list(&filter, position, limit).await.unwrap();
+                assert!(page.len() <= limit);
+                walked.extend(page.into_iter().map(|order| order.id));
+                position = next;
+                if position.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(walked, expected, "{filter:?} by {limit}");
+        }
+    }
 }

@@ -1,0 +1,14 @@
+use trackops_aws::{aggregate::Table, bus::Bus, clients, orders::Orders};
+use trackops_lambda::{Error, config::env, http, telemetry};
+use trackops_orders::{Sagas, orders_health};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::start();
+    let config = clients::config()?;
+    // Not connected yet: a table that is down is for the answer to tell.
+    let orders = Orders::new(Table::at(&config, env("ORDERS_TABLE")?));
+    let sagas = Sagas::new(aws_sdk_sfn::Client::new(&config), env("SAGA_ARN")?);
+    let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), env("EVENT_BUS")?);
+    http::serve_public(|_, _| orders_health::handle(&orders, &sagas, &bus)).await
+}

@@ -1,0 +1,97 @@
+//! `GET /api/orders` lists orders, newest first: customers see their own, operators and services all.
+
+use lambda_http::http::StatusCode;
+use serde::Serialize;
+use trackops_aws::order_list::{Filter, Position};
+use trackops_aws::orders::Orders;
+use trackops_lambda::cursor::Cursors;
+use trackops_lambda::http::{Answer, Call, Query, json};
+use trackops_lambda::identity::{Caller, Role};
+use trackops_lambda::problem::Problem;
+
+use crate::view::OrderView;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    items: Vec<OrderView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+pub async fn handle(orders: &Orders, cursors: &Cursors, call: Call) -> Answer {
+    let mut query = Query::of(&call.request);
+    let limit = query.limit();
+    let cursor: Option<String> = query.take("cursor");
+    let filter = filter(&mut query);
+    query.finish()?;
+    let filter = within_sight(filter, &call.caller)?;
+
+    let list = cursors.of("orders", &call.caller, &filter).map_err(Problem::internal)?;
+    let position = cursor.map(|cursor| list.read::<Position>(&cursor)).transpose()?;
+    let (found, next) = orders.list(&filter, position, limit).await?;
+
+    let items = found.into_iter().map(OrderView::try_from).collect::<Result<_, _>>()?;
+    let next_cursor = next.map(|position| list.write(&position)).transpose();
+    let next_cursor = next_cursor.map_err(Problem::internal)?;
+    Ok(json(StatusCode::OK, &Page { items, next_cursor }))
+}
+
+fn filter(query: &mut Query) -> Filter {
+    let filter = Filter {
+        customer: query.take("customerId"),
+        status: query.take("status"),
+        from: query.take("from"),
+        to: query.take("to"),
+    };
+    if let (Some(from), Some(to)) = (filter.from, filter.to)
+        && to <= from
+    {
+        query.fields.refuse("to", "must be later than from");
+    }
+    filter
+}
+
+/// Customers see only what is theirs, and may say so.
+fn within_sight(filter: Filter, caller: &Caller) -> Result<Filter, Problem> {
+    match &filter.customer {
+        Some(customer) if !caller.may_see(customer) => Err(Problem::forbidden()),
+        None if caller.role == Role::Customer => {
+            Ok(Filter { customer: Some(caller.subject.clone()), ..filter })
+        }
+        _ => Ok(filter),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(role: Role) -> Caller {
+        Caller { role, subject: "alice".parse().unwrap() }
+    }
+
+    fn of(customer: Option<&str>) -> Filter {
+        Filter { customer: customer.map(|id| id.parse().unwrap()), ..Filter::default() }
+    }
+
+    #[test]
+    fn customers_see_their_own_and_may_not_ask_for_others() {
+        let alice = caller(Role::Customer);
+        for own in [None, Some("alice")] {
+            assert_eq!(within_sight(of(own), &alice).unwrap(), of(Some("alice")));
+        }
+        let refused = within_sight(of(Some("bob")), &alice).unwrap_err();
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn operators_and_services_see_all_or_whom_they_ask_for() {
+        for role in [Role::Operator, Role::Service] {
+            for customer in [None, Some("bob")] {
+                let filter = within_sight(of(customer), &caller(role)).unwrap();
+                assert_eq!(filter, of(customer));
+            }
+        }
+    }
+}
