@@ -22,14 +22,13 @@ async fn move_on(caller: &Caller, id: &str, status: &str, if_match: Option<&str>
 
 /// The ids of a page, and the cursor of the next.
 fn page(answer: &Answer) -> (Vec<String>, Option<String>) {
-    let items = answer.body["items"].as_array().expect("a page has items");
-    let ids = items.iter().map(|item| item["orderId"].as_str().unwrap().to_owned()).collect();
-    (ids, answer.body["nextCursor"].as_str().map(str::to_owned))
+    (each(answer, "orderId"), answer.body["nextCursor"].as_str().map(str::to_owned))
 }
 
-fn created(answer: &Answer) -> Vec<String> {
+fn each(answer: &Answer, field: &str) -> Vec<String> {
     let items = answer.body["items"].as_array().expect("a page has items");
-    items.iter().map(|item| item["createdAt"].as_str().unwrap().to_owned()).collect()
+    let text = |item: &Value| item[field].as_str().map(str::to_owned);
+    items.iter().map(|item| text(item).expect("an order has the field")).collect()
 }
 
 /// All pages, with `between` done after each. Checks that they are newest first.
@@ -40,7 +39,7 @@ async fn walk(caller: &Caller, query: &str, mut between: impl AsyncFnMut()) -> V
         let answer = list(caller, &format!("{query}{cursor_part}")).await.expecting(StatusCode::OK);
         let (ids, next) = page(&answer);
         walked.extend(ids);
-        times.extend(created(&answer));
+        times.extend(each(&answer, "createdAt"));
         assert!(times.is_sorted_by(|a, b| a >= b), "not newest first: {times:?}");
         let Some(next) = next else { return walked };
         cursor = Some(next);
