@@ -1,14 +1,25 @@
 //! Logs: one JSON object a line, as CloudWatch Logs Insights reads them.
 
-use tracing_subscriber::EnvFilter;
+use std::env;
 
-/// `LOG_LEVEL` takes the directives of tracing's `EnvFilter`; `info` when it is not set.
-pub fn start() {
-    let filter = EnvFilter::try_from_env("LOG_LEVEL").unwrap_or_else(|_| EnvFilter::new("info"));
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::{ConfigError, env_as};
+
+/// `LOG_LEVEL` is error, warn, info or debug; info when it is not set.
+///
+/// # Errors
+/// When it is set to something else.
+pub fn start() -> Result<(), ConfigError> {
+    let level = match env::var("LOG_LEVEL") {
+        Ok(_) => env_as::<LevelFilter>("LOG_LEVEL")?,
+        Err(_) => LevelFilter::INFO,
+    };
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
-        .with_env_filter(filter)
+        .with_max_level(level)
         .init();
+    Ok(())
 }

@@ -4,7 +4,7 @@ use trackops_lambda::{Error, config::env, cursor::Cursors, http, identity::Ident
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start()?;
     let config = clients::config()?;
     let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await?);
     let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;

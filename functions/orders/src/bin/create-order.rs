@@ -7,7 +7,7 @@ use trackops_orders::{Products, create_order};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start()?;
     let config = clients::config()?;
     let table = Table::connect(&config, env("ORDERS_TABLE")?).await?;
     let (orders, catalogue) = (Orders::new(table.clone()), Catalogue::new(table));

@@ -4,7 +4,7 @@ use trackops_orders::list_orders;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start()?;
     let config = clients::config()?;
     let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
     let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;

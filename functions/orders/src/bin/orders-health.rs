@@ -4,7 +4,7 @@ use trackops_orders::{Sagas, orders_health};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start()?;
     let config = clients::config()?;
     // Not connected yet: a table that is down is for the answer to tell.
     let orders = Orders::new(Table::at(&config, env("ORDERS_TABLE")?));

@@ -4,7 +4,7 @@ use trackops_orders::{Sagas, start_saga};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start()?;
     let config = clients::config()?;
     let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
     let sagas = Sagas::new(aws_sdk_sfn::Client::new(&config), env("SAGA_ARN")?);

@@ -4,7 +4,7 @@ use trackops_payments::{refund_payment, simulated::Simulated};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start()?;
     let config = clients::config()?;
     let payments = Payments::new(Table::connect(&config, env("PAYMENTS_TABLE")?).await?);
     let provider = Simulated::from_env(&config)?;

@@ -5,7 +5,7 @@ use trackops_payments::simulated::Simulated;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start()?;
     let config = clients::config()?;
     let simulated = Simulated::from_env(&config)?;
     let secret = Secret::load(&config, env("WEBHOOK_SECRET_ARN")?).await?;

@@ -4,7 +4,7 @@ use trackops_relay::sweep_outbox;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    telemetry::start();
+    telemetry::start()?;
     let config = clients::config()?;
     let tables = trackops_relay::tables(&config)?;
     let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), env("EVENT_BUS")?);
