@@ -3,24 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lambda_http::Request;
-use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
+use lambda_http::http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use trackops_aws::orders::Orders;
 use trackops_domain::money::{Currency, Money};
 use trackops_domain::order::{Address, Line, MAX_LINES, NewOrder, Order};
 use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
 use trackops_lambda::fields::Fields;
-use trackops_lambda::http::{Answer, Call, body, header_text, versioned};
+use trackops_lambda::http::{Answer, Call, body, versioned};
+use trackops_lambda::idempotency;
 use trackops_lambda::identity::{Caller, Role};
 use trackops_lambda::problem::Problem;
 
 use crate::products::Products;
 use crate::view::OrderView;
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Units of one product in one order.
 const MAX_QUANTITY: u32 = 10_000;
@@ -75,10 +71,10 @@ pub async fn handle(
     payment_window: Duration,
     call: Call,
 ) -> Answer {
-    let key = idempotency_key(&call.request)?;
-    let request_hash = hash(call.request.body());
+    let key = idempotency::key(&call.request)?;
+    let request_hash = idempotency::hash(&call.request);
     let asked = check(body(&call.request)?, &call.caller)?;
-    let id = match &key {
+    let id = match key {
         Some(key) => {
             let id = OrderId::for_idempotency_key(call.caller.subject.as_str(), key);
             if let Some(first) = orders.find(&id).await? {
@@ -133,30 +129,9 @@ fn created(order: Order) -> Answer {
 /// The answer that the first request got, whatever became of the order since.
 fn replay(first: Order, request_hash: &str) -> Answer {
     if first.request_hash != request_hash {
-        return Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency-key-reused",
-            "This Idempotency-Key was used for another request. Use a new key for a new order.",
-        ));
+        return Err(idempotency::reused());
     }
-    let mut response = created(first.as_placed())?;
-    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
-    Ok(response)
-}
-
-fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = header_text(request, &IDEMPOTENCY_KEY).unwrap_or_default();
-    if (1..=255).contains(&key.len()) && value.to_str().is_ok() {
-        return Ok(Some(key.to_owned()));
-    }
-    let mut fields = Fields::default();
-    fields.refuse("Idempotency-Key", "must have 1 to 255 visible ASCII characters");
-    fields.finish().map(|()| None)
-}
-
-fn hash(body: &[u8]) -> String {
-    hex::encode(Sha256::digest(body))
+    Ok(idempotency::replayed(created(first.as_placed())?))
 }
 
 fn check(body: OrderBody, caller: &Caller) -> Result<Asked, Problem> {
