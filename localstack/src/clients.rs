@@ -7,6 +7,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_cloudformation::config::{BehaviorVersion, Region};
 use hyper::{Method, Request, StatusCode};
 use serde_json::Value;
+use trackops_http::Http1;
 
 use crate::http::Http;
 use crate::instance::REGION;
@@ -34,7 +35,7 @@ impl Aws {
             .region(Region::new(REGION))
             .endpoint_url(&self.endpoint)
             .credentials_provider(Credentials::new(ACCOUNT, "local", None, None, "local"))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(Http1::plain())
             .build();
         aws_sdk_cloudformation::Client::from_conf(config)
     }

@@ -10,7 +10,7 @@ use crate::clients::Aws;
 use crate::http::{Answer, Http};
 use crate::instance::{Instance, Running};
 use crate::stack::{self, Outputs};
-use crate::token::{Role, sign};
+use crate::token::{Role, Which, sign};
 
 /// Products of the sample data.
 pub const PLENTIFUL: &str = "TEA-SENCHA-100";
@@ -105,7 +105,7 @@ impl Watcher {
         let running = instance.expect_running()?;
         let aws = Aws::at(&running.endpoints.endpoint);
         let outputs = stack::outputs(&aws).await?;
-        let token = sign(instance.name(), Role::Customer, Some("demo-customer"))?;
+        let token = sign(instance.name(), Which::Current, Role::Customer, Some("demo-customer"))?;
         Ok(Self { http: Http::new(), aws, running, outputs, token, show })
     }
 

@@ -7,23 +7,26 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use crate::proxy::{answer, problem, serve};
-use crate::token::Signer;
+use crate::token::{Signer, jwks};
+
+/// Where the keys are, below the issuer's address.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// Serves the documents until the process ends.
-pub fn publish(listener: TcpListener, issuer: &str, signer: &Signer) -> Result<()> {
+pub fn publish(listener: TcpListener, issuer: &str, signers: &[&Signer]) -> Result<()> {
     let discovery = json!({
         "issuer": issuer,
-        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "jwks_uri": format!("{issuer}{JWKS_PATH}"),
         "response_types_supported": ["token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
     })
     .to_string();
-    let keys = serde_json::to_string(&signer.jwks())?;
+    let keys = jwks(signers).to_string();
     serve(listener, move |request| {
         let document = match request.uri().path() {
             "/.well-known/openid-configuration" => Some(discovery.clone()),
-            "/.well-known/jwks.json" => Some(keys.clone()),
+            JWKS_PATH => Some(keys.clone()),
             _ => None,
         };
         async move {

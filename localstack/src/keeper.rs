@@ -17,7 +17,7 @@ use crate::cloud::Cloud;
 use crate::instance::{Endpoints, Instance, REGION, Running, STACK};
 use crate::ports::{self, Ports};
 use crate::proxy::{self, Apis};
-use crate::token::Signer;
+use crate::token::{Signer, Which};
 use crate::{issuer, progress::Step};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
@@ -108,7 +108,8 @@ pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
     proxy::forward(inventory, instance.clone(), |apis| apis.inventory)?;
     proxy::forward(relay, instance.clone(), |apis| apis.relay)?;
     proxy::forward(payments, instance.clone(), |apis| apis.payments)?;
-    issuer::publish(issuer, &endpoints.issuer, &Signer::of(instance)?)?;
+    let keys = [Signer::of(instance, Which::Current)?, Signer::of(instance, Which::Next)?];
+    issuer::publish(issuer, &endpoints.issuer, &keys.each_ref())?;
 
     let starting = Cloud::start(instance, &options.python, cloud_port, options.faults);
     let mut cloud = tokio::select! {

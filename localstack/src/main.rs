@@ -10,7 +10,7 @@ use trackops_local::keeper::{Keep, keep};
 use trackops_local::logs::logs;
 use trackops_local::seed::seed;
 use trackops_local::status::status;
-use trackops_local::token::{Role, sign};
+use trackops_local::token::{Role, Which, sign};
 use trackops_local::up::{Up, up};
 
 /// TrackOps on a local cloud: no AWS account, no Docker, only Rust and Python 3.
@@ -60,6 +60,9 @@ enum Command {
         /// Whose token it is: the customer's id [default: local-<role>]
         #[arg(long, value_name = "ID")]
         customer: Option<String>,
+        /// Sign with the key that the issuer publishes for its next change of keys, and the deployment was not given
+        #[arg(long)]
+        next_key: bool,
     },
     /// Follow four orders to their end: confirmed, out of stock, declined, cancelled
     Demo,
@@ -98,8 +101,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Logs { function, follow } => logs(&instance, function.as_deref(), follow).await?,
         Command::Seed => seed(&instance).await?,
-        Command::Token { role, customer } => {
-            println!("{}", sign(instance.name(), role, customer.as_deref())?)
+        Command::Token { role, customer, next_key } => {
+            let which = if next_key { Which::Next } else { Which::Current };
+            println!("{}", sign(instance.name(), which, role, customer.as_deref())?)
         }
         Command::Demo => demo(&instance, Show::All).await?,
         Command::Keep(options) => keep(&instance, &options).await?,

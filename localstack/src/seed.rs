@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::http::Http;
 use crate::instance::{Instance, workspace};
 use crate::progress::Step;
-use crate::token::{Role, sign};
+use crate::token::{Role, Which, sign};
 
 /// Safe to repeat: products that are there stay as they are.
 pub async fn seed(instance: &Instance) -> Result<()> {
     let step = Step::start("Loading sample data");
     let running = instance.expect_running()?;
     let url = format!("{}/api/inventory/items", running.endpoints.inventory);
-    let token = sign(instance.name(), Role::Operator, None)?;
+    let token = sign(instance.name(), Which::Current, Role::Operator, None)?;
     let http = Http::new();
     let mut created = 0;
     let items = items()?;

@@ -1,17 +1,18 @@
-//! Tokens of the local issuer: ES256, signed with a key that never leaves `target/local/`.
+//! Tokens of the local issuer: ES256, signed with keys that never leave `target/local/`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
-use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use p256::SecretKey;
-use p256::elliptic_curve::rand_core::OsRng;
-use p256::pkcs8::EncodePrivateKey;
+use anyhow::{Context, Result, anyhow};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::instance::Instance;
 
@@ -31,6 +32,15 @@ pub enum Role {
     Service,
 }
 
+/// Issuers publish the key that they will change to before they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// What the deployment is given as `JwtKeys`.
+    Current,
+    /// What the issuer publishes besides, and functions have to fetch.
+    Next,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -41,51 +51,55 @@ struct Claims<'a> {
     exp: u64,
 }
 
-/// The key of an instance's issuer.
+/// A key of an instance's issuer.
 pub struct Signer {
-    key: EncodingKey,
-    public: Jwk,
+    key: EcdsaKeyPair,
+    /// A JWK (RFC 7517), as served at `jwks.json`.
+    pub public: Value,
     kid: String,
 }
 
 impl Signer {
     /// The instance's key; made on first use, readable by its owner only.
-    pub fn of(instance: &Instance) -> Result<Self> {
-        let path = instance.path("issuer.key.der");
+    pub fn of(instance: &Instance, which: Which) -> Result<Self> {
+        let path = instance.path(match which {
+            Which::Current => "issuer.key.der",
+            Which::Next => "issuer-next.key.der",
+        });
         let explain = || format!("cannot use {}: remove it to have a new key made", path.display());
         match fs::read(&path) {
             Ok(der) => Self::from_pkcs8(&der).with_context(explain),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let der = SecretKey::random(&mut OsRng).to_pkcs8_der()?;
+                let der = new_key()?;
                 OpenOptions::new()
                     .write(true)
                     .create_new(true)
                     .mode(0o600)
                     .open(&path)
-                    .and_then(|mut file| file.write_all(der.as_bytes()))
+                    .and_then(|mut file| file.write_all(&der))
                     .with_context(explain)?;
-                Self::from_pkcs8(der.as_bytes())
+                Self::from_pkcs8(&der)
             }
             Err(error) => Err(error).with_context(explain),
         }
     }
 
     fn from_pkcs8(der: &[u8]) -> Result<Self> {
-        let key = EncodingKey::from_ec_der(der);
-        let mut public = Jwk::from_encoding_key(&key, Algorithm::ES256)?;
-        let kid = public.thumbprint(ThumbprintHash::SHA256)?;
-        public.common.key_id = Some(kid.clone());
-        public.common.public_key_use = Some(PublicKeyUse::Signature);
-        public.common.key_algorithm = Some(KeyAlgorithm::ES256);
+        let (kind, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let key = EcdsaKeyPair::from_pkcs8(kind, der, &random);
+        let key = key.map_err(|rejected| anyhow!("the key cannot be used: {rejected}"))?;
+        // An uncompressed point: 4, x, y. Source: SEC 1, section 2.3.3.
+        let (x, y) = key.public_key().as_ref()[1..].split_at(32);
+        let mut public = json!({"crv": "P-256", "kty": "EC", "x": encode(x), "y": encode(y)});
+        // Its members are in the order of their names, as the thumbprint needs them. Source: RFC 7638.
+        let kid = encode(Sha256::digest(public.to_string()));
+        for (name, value) in [("kid", kid.as_str()), ("use", "sig"), ("alg", "ES256")] {
+            public[name] = value.into();
+        }
         Ok(Self { key, public, kid })
     }
 
-    /// The public keys, as served at `jwks.json`.
-    pub fn jwks(&self) -> JwkSet {
-        JwkSet { keys: vec![self.public.clone()] }
-    }
-
-    /// A token of `issuer` for `subject`, good from now on.
+    /// A token of `issuer` for `subject`, good from now on: a JWS (RFC 7515) in its compact form.
     pub fn token(&self, issuer: &str, role: Role, subject: &str) -> Result<String> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let claims = Claims {
@@ -96,13 +110,31 @@ impl Signer {
             iat: now,
             exp: now + LIFETIME.as_secs(),
         };
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
-        Ok(jsonwebtoken::encode(&header, &claims, &self.key)?)
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": self.kid}).to_string();
+        let message = format!("{}.{}", encode(header), encode(serde_json::to_vec(&claims)?));
+        let signature = self.key.sign(&SystemRandom::new(), message.as_bytes());
+        let signature = signature.map_err(|_| anyhow!("the token cannot be signed"))?;
+        Ok(format!("{message}.{}", encode(signature)))
     }
 }
 
+fn new_key() -> Result<Vec<u8>> {
+    let (kind, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+    let key = EcdsaKeyPair::generate_pkcs8(kind, &random);
+    key.map(|der| der.as_ref().to_vec()).map_err(|_| anyhow!("no key can be made"))
+}
+
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A JWKS of these keys.
+pub fn jwks(signers: &[&Signer]) -> Value {
+    json!({"keys": signers.iter().map(|signer| &signer.public).collect::<Vec<_>>()})
+}
+
 /// A token for the named running instance; without `customer` the subject is named after the role.
-pub fn sign(instance: &str, role: Role, customer: Option<&str>) -> Result<String> {
+pub fn sign(instance: &str, which: Which, role: Role, customer: Option<&str>) -> Result<String> {
     let instance = Instance::named(instance)?;
     let issuer = instance.expect_running()?.endpoints.issuer;
     let subject = customer.unwrap_or(match role {
@@ -110,29 +142,38 @@ pub fn sign(instance: &str, role: Role, customer: Option<&str>) -> Result<String
         Role::Operator => "local-operator",
         Role::Service => "local-service",
     });
-    Signer::of(&instance)?.token(&issuer, role, subject)
+    Signer::of(&instance, which)?.token(&issuer, role, subject)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jsonwebtoken::{DecodingKey, Validation};
+    use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 
     #[test]
-    fn a_token_verifies_against_the_published_keys() {
-        let der = SecretKey::random(&mut OsRng).to_pkcs8_der().unwrap();
-        let signer = Signer::from_pkcs8(der.as_bytes()).unwrap();
+    fn a_token_verifies_against_the_published_key() {
+        let signer = Signer::from_pkcs8(&new_key().unwrap()).unwrap();
         let token = signer.token("http://issuer", Role::Customer, "alice").unwrap();
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+        let coordinate = |name: &str| decode(signer.public[name].as_str().unwrap());
+        let point = [vec![4], coordinate("x"), coordinate("y")].concat();
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+        key.verify(message.as_bytes(), &decode(signature)).unwrap();
 
-        let kid = jsonwebtoken::decode_header(&token).unwrap().kid.unwrap();
-        let published: JwkSet =
-            serde_json::from_value(serde_json::to_value(signer.jwks()).unwrap()).unwrap();
-        let key = DecodingKey::from_jwk(published.find(&kid).unwrap()).unwrap();
-        let mut rules = Validation::new(Algorithm::ES256);
-        rules.set_audience(&[AUDIENCE]);
-        rules.set_issuer(&["http://issuer"]);
-
-        let claims: serde_json::Value = jsonwebtoken::decode(&token, &key, &rules).unwrap().claims;
+        let part = |index| decode(message.split('.').nth(index).unwrap());
+        let header: Value = serde_json::from_slice(&part(0)).unwrap();
+        assert_eq!((&header["alg"], &header["kid"]), (&"ES256".into(), &signer.public["kid"]));
+        let claims: Value = serde_json::from_slice(&part(1)).unwrap();
         assert_eq!((&claims["sub"], &claims["role"]), (&"alice".into(), &"customer".into()));
+    }
+
+    #[test]
+    fn the_id_of_a_key_is_its_thumbprint() {
+        let signer = Signer::from_pkcs8(&new_key().unwrap()).unwrap();
+        let member = |name: &str| signer.public[name].as_str().unwrap().to_owned();
+        let canonical =
+            format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, member("x"), member("y"));
+        assert_eq!(member("kid"), encode(Sha256::digest(canonical)));
     }
 }

@@ -8,13 +8,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::clients::Aws;
 use crate::demo::{Show, demo};
 use crate::instance::{Endpoints, Holders, Instance, workspace};
+use crate::issuer::JWKS_PATH;
 use crate::keeper::{self, Keep};
 use crate::ports::Ports;
 use crate::progress::Step;
 use crate::proxy::Apis;
 use crate::seed::seed;
 use crate::template::Template;
-use crate::token::{AUDIENCE, Signer};
+use crate::token::{AUDIENCE, Signer, Which, jwks};
 use crate::{functions, python, stack, status};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -128,7 +129,8 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
         ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned()),
         ("JwtIssuer", endpoints.issuer.clone()),
         ("JwtAudience", AUDIENCE.to_owned()),
-        ("JwtKeys", serde_json::to_string(&Signer::of(instance)?.jwks())?),
+        ("JwtKeys", jwks(&[&Signer::of(instance, Which::Current)?]).to_string()),
+        ("JwksUri", format!("{}{JWKS_PATH}", endpoints.issuer)),
         ("SimulatorWebhookUrl", format!("{}/api/payments/webhook", endpoints.payments)),
     ];
     let parameters = stack::parameters(&template, &own, &options.parameters)?;

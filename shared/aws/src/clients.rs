@@ -4,18 +4,18 @@
 //! without it the first answer comes some ten times sooner (docs/decisions/0002-cold-start.md).
 
 use std::env;
+use std::path::Path;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use trackops_http::{BadRoots, Http1, Roots};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -23,10 +23,8 @@ pub enum ClientError {
         "environment variable {0} is missing; Lambda sets it, and so must whoever runs this elsewhere"
     )]
     Missing(&'static str),
-    #[error("cannot read the certificates that SSL_CERT_FILE names, {path}")]
-    Certificates { path: String, source: std::io::Error },
-    #[error("the certificates cannot be used")]
-    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("SSL_CERT_FILE, {path:?}")]
+    Certificates { path: Option<String>, source: BadRoots },
 }
 
 /// What the region, credentials, endpoint and certificates of the environment say.
@@ -44,35 +42,22 @@ pub fn config() -> Result<SdkConfig, ClientError> {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(required("AWS_REGION")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http_client(endpoint.as_deref())?)
+        .http_client(http(endpoint.as_deref())?)
         .sleep_impl(TokioSleep::new())
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(1))
-                .operation_attempt_timeout(Duration::from_secs(3))
-                .build(),
+            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(3)).build(),
         );
     config.set_endpoint_url(endpoint);
     Ok(config.build())
 }
 
-fn http_client(endpoint: Option<&str>) -> Result<SharedHttpClient, ClientError> {
-    let builder = aws_smithy_http_client::Builder::new();
-    if endpoint.is_some_and(|url| url.starts_with("http://")) {
-        return Ok(builder.build_http());
+/// A client for `url`, with the certificates of `SSL_CERT_FILE`, or the machine's.
+pub fn http(url: Option<&str>) -> Result<Http1, ClientError> {
+    if url.is_some_and(|url| url.starts_with("http://")) {
+        return Ok(Http1::plain());
     }
-    // One file is read in a millisecond; a folder of two hundred certificates takes thirty.
-    let roots = match env::var("SSL_CERT_FILE") {
-        Ok(path) => match std::fs::read(&path) {
-            Ok(pem) => TrustStore::empty().with_pem_certificate(pem),
-            Err(source) => return Err(ClientError::Certificates { path, source }),
-        },
-        Err(_) => TrustStore::default(),
-    };
-    let tls = TlsContext::builder()
-        .with_trust_store(roots)
-        .build()
-        .map_err(|error| ClientError::Tls(Box::new(error)))?;
-    Ok(builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(tls).build_https())
+    let path = env::var("SSL_CERT_FILE").ok();
+    let roots = path.as_ref().map_or(Roots::Native, |path| Roots::File(Path::new(path)));
+    Http1::new(roots).map_err(|source| ClientError::Certificates { path, source })
 }

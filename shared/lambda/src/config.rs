@@ -24,6 +24,11 @@ pub fn env(name: &str) -> Result<String, ConfigError> {
     }
 }
 
+/// The variable's value; missing and empty are the same.
+pub fn optional_env(name: &str) -> Option<String> {
+    env(name).ok()
+}
+
 /// The variable's value, parsed.
 pub fn env_as<T: FromStr>(name: &str) -> Result<T, ConfigError>
 where

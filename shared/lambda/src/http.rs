@@ -57,7 +57,7 @@ where
 {
     serve_public(|request, cause| async {
         let authorization = header_text(&request, &header::AUTHORIZATION);
-        let caller = identity.verify(authorization)?;
+        let caller = identity.verify(authorization).await?;
         handler(Call { caller, cause, request }).await
     })
     .await
@@ -87,7 +87,8 @@ where
     G: Future<Output = Result<O, TaskError>> + Send,
 {
     let authenticated = |request: Request, cause| async {
-        let caller = identity.verify(header_text(&request, &header::AUTHORIZATION))?;
+        let authorization = header_text(&request, &header::AUTHORIZATION);
+        let caller = identity.verify(authorization).await?;
         handler(Call { caller, cause, request }).await
     };
     let (authenticated, direct) = (&authenticated, &direct);

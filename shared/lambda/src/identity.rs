@@ -2,13 +2,18 @@
 //!
 //! Source: RFC 7519 (JWT), RFC 7517 (JWKS), RFC 8725 (best current practices: fixed algorithms, no `none`).
 
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+mod keys;
+mod signatures;
+
+use std::time::Instant;
+
+use jsonwebtoken::Validation;
 use serde::{Deserialize, Serialize};
 use trackops_domain::CustomerId;
 
-use crate::config::{ConfigError, env};
+use crate::config::{ConfigError, env, optional_env};
 use crate::problem::Problem;
+use keys::{BadKeys, Keys};
 
 /// Clocks may differ by so many seconds.
 const LEEWAY: u64 = 30;
@@ -48,50 +53,33 @@ struct Claims {
     role: Role,
 }
 
-struct Key {
-    id: String,
-    algorithm: Algorithm,
-    key: DecodingKey,
-}
-
 /// The issuer's public keys and what its tokens must say.
 pub struct Identity {
-    keys: Vec<Key>,
+    keys: Keys,
     issuer: String,
     audience: String,
 }
 
 impl Identity {
-    /// From `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_KEYS` (a JWKS).
+    /// From `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_KEYS` (a JWKS) and, if there is one, `JWKS_URI`.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::new(&env("JWT_KEYS")?, env("JWT_ISSUER")?, env("JWT_AUDIENCE")?)
+        let (keys, uri) = (env("JWT_KEYS")?, optional_env("JWKS_URI"));
+        Self::new(&keys, uri, env("JWT_ISSUER")?, env("JWT_AUDIENCE")?)
+            .map_err(|bad| ConfigError::new("JWT_KEYS", crate::error::chain(&bad)))
     }
 
-    pub fn new(jwks: &str, issuer: String, audience: String) -> Result<Self, ConfigError> {
-        let bad = |problem: String| ConfigError::new("JWT_KEYS", problem);
-        let set: JwkSet =
-            serde_json::from_str(jwks).map_err(|e| bad(format!("is no JWKS: {e}")))?;
-        let mut keys = Vec::new();
-        for jwk in &set.keys {
-            let id =
-                jwk.common.key_id.clone().ok_or_else(|| bad("has a key without kid".into()))?;
-            let key = DecodingKey::from_jwk(jwk).map_err(|e| bad(format!("has a bad key: {e}")))?;
-            // The key says which algorithm it is for, never the token.
-            let algorithm = match jwk.algorithm {
-                jsonwebtoken::jwk::AlgorithmParameters::RSA(_) => Algorithm::RS256,
-                jsonwebtoken::jwk::AlgorithmParameters::EllipticCurve(_) => Algorithm::ES256,
-                _ => return Err(bad("may only have RSA and P-256 keys".into())),
-            };
-            keys.push(Key { id, algorithm, key });
-        }
-        if keys.is_empty() {
-            return Err(bad("has no key".into()));
-        }
-        Ok(Self { keys, issuer, audience })
+    fn new(
+        jwks: &str,
+        uri: Option<String>,
+        issuer: String,
+        audience: String,
+    ) -> Result<Self, BadKeys> {
+        signatures::install();
+        Ok(Self { keys: Keys::new(jwks, uri)?, issuer, audience })
     }
 
     /// The caller that the value of an `Authorization` header names.
-    pub fn verify(&self, authorization: Option<&str>) -> Result<Caller, Problem> {
+    pub async fn verify(&self, authorization: Option<&str>) -> Result<Caller, Problem> {
         let (missing, refused) = (Problem::token_missing, Problem::token_refused);
         let (scheme, token) = authorization.and_then(|v| v.split_once(' ')).ok_or_else(missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -102,8 +90,8 @@ impl Identity {
             return Err(refused());
         }
         let header = jsonwebtoken::decode_header(token).map_err(|_| refused())?;
-        let key = self.keys.iter().find(|key| Some(&key.id) == header.kid.as_ref());
-        let key = key.ok_or_else(refused)?;
+        let id = header.kid.ok_or_else(refused)?;
+        let key = self.keys.find(&id, Instant::now()).await.ok_or_else(refused)?;
         let mut validation = Validation::new(key.algorithm);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
@@ -121,50 +109,68 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use jsonwebtoken::jwk::Jwk;
-    use jsonwebtoken::{EncodingKey, Header};
-    use p256::ecdsa::SigningKey;
-    use p256::elliptic_curve::rand_core::OsRng;
-    use p256::pkcs8::{EncodePrivateKey, SecretDocument};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::get_current_timestamp;
+    use ring::hmac;
+    use ring::rand::SystemRandom;
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
     use serde_json::{Value, json};
 
     /// A key for these tests alone, new in every run.
-    static KEY: LazyLock<SecretDocument> =
-        LazyLock::new(|| SigningKey::random(&mut OsRng).to_pkcs8_der().unwrap());
+    static KEY: LazyLock<EcdsaKeyPair> = LazyLock::new(|| {
+        let (kind, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let key = EcdsaKeyPair::generate_pkcs8(kind, &random).unwrap();
+        EcdsaKeyPair::from_pkcs8(kind, key.as_ref(), &random).unwrap()
+    });
 
-    fn encoding_key() -> EncodingKey {
-        EncodingKey::from_ec_der(KEY.as_bytes())
+    fn public_key() -> Value {
+        // An uncompressed point: 4, x, y.
+        let (x, y) = KEY.public_key().as_ref()[1..].split_at(32);
+        json!({"kty": "EC", "crv": "P-256", "kid": "k1", "x": encode(x), "y": encode(y)})
     }
 
     fn identity() -> Identity {
-        let mut jwk = Jwk::from_encoding_key(&encoding_key(), Algorithm::ES256).unwrap();
-        jwk.common.key_id = Some("k1".into());
-        let jwks = json!({"keys": [jwk]}).to_string();
-        Identity::new(&jwks, "https://issuer".into(), "trackops".into()).unwrap()
+        let jwks = json!({"keys": [public_key()]}).to_string();
+        Identity::new(&jwks, None, "https://issuer".into(), "trackops".into()).unwrap()
     }
 
     fn claims() -> Value {
         json!({"sub": "alice", "role": "customer", "iss": "https://issuer", "aud": "trackops",
-               "exp": jsonwebtoken::get_current_timestamp() + 60})
+               "exp": get_current_timestamp() + 60})
     }
 
-    fn sign(header: &Header, claims: &Value, key: &EncodingKey) -> String {
-        format!("Bearer {}", jsonwebtoken::encode(header, claims, key).unwrap())
+    fn encode(bytes: impl AsRef<[u8]>) -> String {
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    fn header() -> Header {
-        Header { kid: Some("k1".into()), ..Header::new(Algorithm::ES256) }
+    fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+        let message = format!("{}.{}", encode(header.to_string()), encode(claims.to_string()));
+        let signature = sign(message.as_bytes());
+        format!("Bearer {message}.{}", encode(signature))
     }
 
-    #[test]
-    fn a_good_token_names_its_caller() {
-        let caller = identity().verify(Some(&sign(&header(), &claims(), &encoding_key()))).unwrap();
+    fn es256(message: &[u8]) -> Vec<u8> {
+        KEY.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec()
+    }
+
+    fn signed(claims: &Value) -> String {
+        token(&json!({"alg": "ES256", "kid": "k1"}), claims, es256)
+    }
+
+    async fn refuses(token: &str) -> bool {
+        identity().verify(Some(token)).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn a_good_token_names_its_caller() {
+        let caller = identity().verify(Some(&signed(&claims()))).await.unwrap();
         assert_eq!(caller, Caller { role: Role::Customer, subject: "alice".parse().unwrap() });
     }
 
-    #[test]
-    fn a_token_that_is_not_for_us_or_not_valid_now_is_refused() {
-        let now = jsonwebtoken::get_current_timestamp();
+    #[tokio::test]
+    async fn a_token_that_is_not_for_us_or_not_valid_now_is_refused() {
+        let now = get_current_timestamp();
         for (claim, value) in [
             ("iss", json!("https://other")),
             ("aud", json!("other")),
@@ -175,44 +181,49 @@ mod tests {
         ] {
             let mut claims = claims();
             claims[claim] = value;
-            let token = sign(&header(), &claims, &encoding_key());
-            assert!(identity().verify(Some(&token)).is_err(), "wrong {claim} was accepted");
+            assert!(refuses(&signed(&claims)).await, "wrong {claim} was accepted");
         }
         for claim in ["iss", "aud", "exp", "sub", "role"] {
             let mut claims = claims();
             claims.as_object_mut().unwrap().remove(claim);
-            let token = sign(&header(), &claims, &encoding_key());
-            assert!(
-                identity().verify(Some(&token)).is_err(),
-                "a token without {claim} was accepted"
-            );
+            assert!(refuses(&signed(&claims)).await, "a token without {claim} was accepted");
         }
     }
 
-    #[test]
-    fn a_token_signed_with_the_public_key_as_a_secret_is_refused() {
-        let header = Header { kid: Some("k1".into()), ..Header::new(Algorithm::HS256) };
-        let jwk = Jwk::from_encoding_key(&encoding_key(), Algorithm::ES256).unwrap();
-        let public = serde_json::to_vec(&jwk).unwrap();
-        let token = sign(&header, &claims(), &EncodingKey::from_secret(&public));
-        assert!(identity().verify(Some(&token)).is_err());
+    #[tokio::test]
+    async fn clocks_may_differ_by_half_a_minute() {
+        let now = get_current_timestamp();
+        for (claim, value) in [("exp", now - 20), ("nbf", now + 20)] {
+            let mut claims = claims();
+            claims[claim] = json!(value);
+            assert!(!refuses(&signed(&claims)).await, "{claim}");
+        }
     }
 
-    #[test]
-    fn an_unsigned_token_is_refused() {
-        // {"alg":"none","kid":"k1"} . claims . no signature
-        let good = sign(&header(), &claims(), &encoding_key());
-        let payload = good.split('.').nth(1).unwrap();
-        let token = format!("Bearer eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.{payload}.");
-        assert!(identity().verify(Some(&token)).is_err());
+    #[tokio::test]
+    async fn a_token_signed_with_the_public_key_as_a_secret_is_refused() {
+        let header = json!({"alg": "HS256", "kid": "k1"});
+        for secret in [KEY.public_key().as_ref().to_vec(), public_key().to_string().into_bytes()] {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+            let sign = |message: &[u8]| hmac::sign(&key, message).as_ref().to_vec();
+            assert!(refuses(&token(&header, &claims(), sign)).await);
+        }
     }
 
-    #[test]
-    fn no_token_and_an_unknown_key_are_refused() {
-        assert!(identity().verify(None).is_err());
-        assert!(identity().verify(Some("Basic YTpi")).is_err());
-        let header = Header { kid: Some("k2".into()), ..Header::new(Algorithm::ES256) };
-        let token = sign(&header, &claims(), &encoding_key());
-        assert!(identity().verify(Some(&token)).is_err());
+    #[tokio::test]
+    async fn an_unsigned_token_and_one_that_lies_about_its_algorithm_are_refused() {
+        for algorithm in ["none", "None", "RS256", "ES384"] {
+            let header = json!({"alg": algorithm, "kid": "k1"});
+            assert!(refuses(&token(&header, &claims(), |_| Vec::new())).await, "{algorithm}");
+            assert!(refuses(&token(&header, &claims(), es256)).await, "{algorithm}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_token_an_unknown_key_and_none_are_refused() {
+        assert!(identity().verify(None).await.is_err());
+        assert!(refuses("Basic YTpi").await);
+        assert!(refuses(&token(&json!({"alg": "ES256", "kid": "k2"}), &claims(), es256)).await);
+        assert!(refuses(&token(&json!({"alg": "ES256"}), &claims(), es256)).await);
     }
 }

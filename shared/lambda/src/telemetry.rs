@@ -6,7 +6,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{ConfigError, env_as};
 
-/// `LOG_LEVEL` is error, warn, info or debug; info when it is not set.
+/// `LOG_LEVEL` is error, warn or info (a release has no more); info when it is not set.
 ///
 /// # Errors
 /// When it is set to something else.

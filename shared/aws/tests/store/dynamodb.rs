@@ -16,6 +16,7 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use serde_json::{Value, json};
 use trackops_aws::aggregate::{Item, Table};
+use trackops_http::Http1;
 use trackops_local::clients::Aws;
 use trackops_local::cloud::Cloud;
 use trackops_local::instance::{Instance, REGION, workspace};
@@ -80,7 +81,7 @@ fn config(endpoint: &str) -> SdkConfig {
         .endpoint_url(endpoint)
         .region(Region::new(REGION))
         .credentials_provider(SharedCredentialsProvider::new(account))
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .http_client(Http1::plain())
         .sleep_impl(TokioSleep::new())
         .build()
 }
