@@ -13,6 +13,7 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use serde::Deserialize;
+use trackops_http::Http1;
 
 /// Seconds an order waits for its payment here: long enough to act before it passes, short enough to see it pass.
 const PAYMENT_DEADLINE_SECONDS: u32 = 60;
@@ -107,17 +108,27 @@ impl System {
             .endpoint_url(&self.endpoint)
             .region(Region::new(self.region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(account))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .http_client(Http1::plain())
             .sleep_impl(TokioSleep::new())
             .build()
     }
 
     /// A token of the local issuer; `role` is customer, operator or service.
     pub fn token(&self, role: &str, subject: &str) -> Result<String> {
+        self.sign(role, subject, &[])
+    }
+
+    /// A token signed with a key that the issuer publishes and the deployment was not given.
+    pub fn token_of_next_key(&self, role: &str, subject: &str) -> Result<String> {
+        self.sign(role, subject, &["--next-key"])
+    }
+
+    fn sign(&self, role: &str, subject: &str, how: &[&str]) -> Result<String> {
         let mut arguments = vec!["token", "--instance", &self.instance, "--role", role];
         if role == "customer" {
             arguments.extend(["--customer", subject]);
         }
+        arguments.extend(how);
         run(runner()?.args(arguments)).map(|token| token.trim().to_owned())
     }
 }

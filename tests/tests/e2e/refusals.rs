@@ -25,6 +25,17 @@ async fn without_a_valid_token_nobody_gets_in() {
 }
 
 #[tokio::test]
+async fn the_issuers_next_key_is_good_before_anybody_deploys_it() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let token = world.system.token_of_next_key("customer", "early-bird").unwrap();
+    let early_bird = world.stranger(Some(&token));
+    early_bird.look_up_item(&tea).await.expecting(StatusCode::OK);
+    // What is known already stays good.
+    world.customer.look_up_item(&tea).await.expecting(StatusCode::OK);
+}
+
+#[tokio::test]
 async fn somebody_elses_order_does_not_exist() {
     let world = World::new().await;
     let tea = world.stock("TEA", 5).await;
