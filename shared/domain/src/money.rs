@@ -78,6 +78,7 @@ impl TryFrom<String> for Currency {
 pub struct Amount(String);
 
 impl Amount {
+    /// Of minor units. What is stored is told as it is: readers refuse an amount below zero.
     pub fn of(minor: i64, currency: Currency) -> Self {
         let decimals = currency.decimals() as usize;
         let sign = if minor < 0 { "-" } else { "" };
