@@ -7,6 +7,7 @@ import unittest
 from pathlib import Path
 
 import asl
+import asyncapi
 import template
 
 GOOD = """
@@ -272,6 +273,59 @@ class StateMachine(unittest.TestCase):
         self.refused(
             lambda machine, _: machine.update(TimeoutSeconds=301), "TimeoutSeconds of the machine"
         )
+
+
+EVENTS = """
+asyncapi: 3.0.0
+info: {title: Things, version: 1.0.0}
+channels:
+  thing:
+    address: thing
+    messages:
+      thing.v1: {$ref: '#/components/messages/thing.v1'}
+      thing.v2: {$ref: '#/components/messages/thing.v2'}
+operations:
+  sendThing: {action: send, channel: {$ref: '#/channels/thing'}}
+components:
+  messages:
+    thing.v1: {payload: {type: object}, x-published-until: 2026-06-01}
+    thing.v2: {payload: {type: object}, x-announced: 2026-03-01, x-published-from: 2026-06-01}
+"""
+
+
+class AsyncApi(unittest.TestCase):
+    def findings(self, text):
+        return asyncapi.lint(text, Path(__file__).parent)
+
+    def refused(self, old, new, because):
+        self.assertIn(old, EVENTS)
+        found = self.findings(EVENTS.replace(old, new))
+        self.assertTrue(any(because in finding for finding in found), found)
+
+    def test_a_good_document_has_no_findings(self):
+        self.assertEqual(self.findings(EVENTS), [])
+
+    def test_what_asyncapi_does_not_know_is_refused(self):
+        self.refused("action: send", "action: shout", "shout")
+        self.refused("asyncapi: 3.0.0", "asyncapi: 4.0.0", "was expected")
+
+    def test_a_reference_that_leads_nowhere_is_refused(self):
+        self.refused("$ref: '#/channels/thing'", "$ref: '#/channels/thin'", "thin leads nowhere")
+        self.refused(
+            "thing.v1: {payload: {type: object}",
+            "thing.v1: {payload: {$ref: ./thing.json}",
+            "thing.json leads nowhere",
+        )
+
+    def test_a_new_version_without_dates_is_refused(self):
+        self.refused("x-announced: 2026-03-01, ", "", "thing.v2: set x-announced")
+        self.refused("from: 2026-06-01", "from: soon", "each a date")
+
+    def test_a_new_version_that_comes_too_soon_is_refused(self):
+        self.refused("x-announced: 2026-03-01", "x-announced: 2026-03-04", "less than 90 days")
+
+    def test_an_old_version_without_its_end_is_refused(self):
+        self.refused(", x-published-until: 2026-06-01", "", "thing.v1: set x-published-until")
 
 
 if __name__ == "__main__":

@@ -129,6 +129,17 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
+fn schemas_are_made_by_tests_alone() {
+    let metadata = metadata();
+    for package in metadata.workspace_packages() {
+        for dependency in &package.dependencies {
+            let makes = dependency.features.iter().any(|feature| feature == "schema");
+            assert!(!makes || layer(package) == "tests", "{} makes schemas", package.name);
+        }
+    }
+}
+
+#[test]
 fn every_folder_says_what_it_is_for() {
     let root = workspace_root();
     let mut silent = Vec::new();

@@ -112,6 +112,8 @@ pub(crate) fn check(body: ItemBody, cause: &Cause) -> Result<StockItem, Problem>
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use trackops_domain::event::Data;
+    use trackops_domain::money::Amount;
 
     use super::*;
 
@@ -130,7 +132,8 @@ mod tests {
         let item = checked(item()).unwrap();
         assert_eq!((item.on_hand, item.available, item.version), (5, 5, 1));
         let event = item.raised.unwrap();
-        assert_eq!((event.sequence, &event.data["unitPrice"]), (1, &json!("2.50")));
+        let Data::InventoryItemUpdated(entry) = event.data else { panic!("it is {event:?}") };
+        assert_eq!((event.sequence, entry.unit_price), (1, Amount::of(250, item.currency)));
     }
 
     #[test]

@@ -1,19 +1,14 @@
 //! Consumes `order.status.updated` to SHIPPED: the units have left the house. Safe to repeat.
 
-use serde::Deserialize;
 use trackops_aws::StoreError;
 use trackops_aws::inventory::{Inventory, ReservationError};
-use trackops_domain::{Event, OrderId};
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct About {
-    order_id: OrderId,
-}
+use trackops_domain::Event;
+use trackops_domain::event::Data;
 
 pub async fn handle(inventory: &Inventory, event: Event) -> Result<(), ReservationError> {
-    let cause = event.as_cause();
-    let About { order_id } = serde_json::from_value(event.data).map_err(StoreError::corrupt)?;
-    inventory.ship(&order_id, &cause).await?;
+    let Data::OrderStatusUpdated(order) = &event.data else {
+        return Err(StoreError::unexpected(&event).into());
+    };
+    inventory.ship(&order.order_id, &event.as_cause()).await?;
     Ok(())
 }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use trackops_aws::StoreError;
 use trackops_aws::catalogue::{Catalogue, Product};
 use trackops_domain::Sku;
-use trackops_domain::money::{Currency, Money};
+use trackops_domain::event::data::InventoryItemUpdated;
+use trackops_domain::money::{Amount, Currency};
 
 pub struct Products {
     catalogue: Catalogue,
@@ -23,14 +24,26 @@ pub struct Products {
 pub(crate) struct CatalogueEntry {
     product_id: Sku,
     product_name: String,
-    unit_price: String,
+    unit_price: Amount,
     currency: Currency,
     discontinued: bool,
 }
 
+impl From<InventoryItemUpdated> for CatalogueEntry {
+    fn from(item: InventoryItemUpdated) -> Self {
+        Self {
+            product_id: item.product_id,
+            product_name: item.product_name,
+            unit_price: item.unit_price,
+            currency: item.currency,
+            discontinued: item.discontinued,
+        }
+    }
+}
+
 impl CatalogueEntry {
     pub(crate) fn into_product(self, sequence: u64) -> Result<Product, StoreError> {
-        let price = Money::parse(&self.unit_price, self.currency).map_err(StoreError::corrupt)?;
+        let price = self.unit_price.in_currency(self.currency).map_err(StoreError::corrupt)?;
         Ok(Product {
             sku: self.product_id,
             name: self.product_name,

@@ -3,10 +3,13 @@
 use trackops_aws::StoreError;
 use trackops_aws::catalogue::Catalogue;
 use trackops_domain::Event;
+use trackops_domain::event::Data;
 
 use crate::products::CatalogueEntry;
 
 pub async fn handle(catalogue: &Catalogue, event: Event) -> Result<(), StoreError> {
-    let entry: CatalogueEntry = serde_json::from_value(event.data).map_err(StoreError::corrupt)?;
-    catalogue.project(&entry.into_product(event.sequence)?).await
+    let Data::InventoryItemUpdated(item) = event.data else {
+        return Err(StoreError::unexpected(&event));
+    };
+    catalogue.project(&CatalogueEntry::from(item).into_product(event.sequence)?).await
 }

@@ -1,23 +1,21 @@
 //! Consumes what changes where an order has to go, and runs its saga. Duplicates and disorder only run it again.
 
-use serde::Deserialize;
 use trackops_aws::StoreError;
 use trackops_aws::orders::Orders;
-use trackops_domain::{Event, OrderId};
+use trackops_domain::Event;
+use trackops_domain::event::Data;
 
 use crate::saga::Sagas;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct About {
-    order_id: OrderId,
-}
-
 pub async fn handle(orders: &Orders, sagas: &Sagas, event: Event) -> Result<(), StoreError> {
-    let cause = event.as_cause();
-    let About { order_id } = serde_json::from_value(event.data).map_err(StoreError::corrupt)?;
+    let order_id = match &event.data {
+        Data::OrderCreated(order) => order.order_id,
+        Data::OrderStatusUpdated(order) => order.order_id,
+        Data::PaymentProcessed(payment) | Data::PaymentFailed(payment) => payment.order_id,
+        _ => return Err(StoreError::unexpected(&event)),
+    };
     match orders.find(&order_id).await? {
-        Some(order) => sagas.run(&order, cause).await,
+        Some(order) => sagas.run(&order, event.as_cause()).await,
         None => Err(StoreError::corrupt(format!("event {} is of no order", event.id))),
     }
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use trackops_domain::Event;
 
 type Source = Box<dyn Error + Send + Sync>;
 
@@ -22,6 +23,11 @@ pub enum StoreError {
 impl StoreError {
     pub fn corrupt(cause: impl Into<Source>) -> Self {
         Self::Corrupt(cause.into())
+    }
+
+    /// An event that its consumer does not take: a rule is wrong.
+    pub fn unexpected(event: &Event) -> Self {
+        Self::corrupt(format!("event {} is of type {}", event.id, event.kind.name()))
     }
 }
 

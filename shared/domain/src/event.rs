@@ -1,7 +1,14 @@
 //! What other services are told: CloudEvents 1.0 (<https://github.com/cloudevents/spec>), structured JSON.
 
-use serde::{Deserialize, Serialize};
+pub mod data;
+#[cfg(feature = "schema")]
+pub mod schema;
+mod versions;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
+
+pub use data::Data;
 
 use crate::Timestamp;
 
@@ -45,6 +52,19 @@ pub enum EventType {
 }
 
 impl EventType {
+    pub const ALL: [Self; 10] = [
+        Self::OrderCreated,
+        Self::OrderStatusUpdated,
+        Self::InventoryItemUpdated,
+        Self::InventoryReserved,
+        Self::InventoryReservationFailed,
+        Self::InventoryReleased,
+        Self::InventoryLowStock,
+        Self::PaymentProcessed,
+        Self::PaymentFailed,
+        Self::PaymentRefunded,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::OrderCreated => "order.created",
@@ -77,41 +97,61 @@ impl EventType {
 }
 
 /// A CloudEvent with the extensions `sequence`, `correlationid`, `causationid` and `traceparent`.
+///
+/// `Event` has data of the newest version of its type; an `Event<Value>` has it as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(
+        description = "A CloudEvent 1.0. Extensions: `sequence`, `correlationid`, `causationid`, `traceparent`."
+    )
+)]
+pub struct Event<D = Data> {
+    #[cfg_attr(feature = "schema", schemars(extend("const" = Event::SPEC_VERSION)))]
     pub specversion: String,
     /// `<aggregate>#<version>`: the same change always has the same id.
     pub id: String,
+    /// `/` and the service that raises it.
     pub source: String,
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub kind: EventType,
     /// The id of the aggregate as the API shows it.
     pub subject: String,
     pub time: Timestamp,
+    #[cfg_attr(feature = "schema", schemars(extend("const" = Event::CONTENT_TYPE)))]
     pub datacontenttype: String,
+    /// The version of the type, such as `urn:trackops:order.created:2`. Version 1 goes without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataschema: Option<String>,
     /// The version of the aggregate after the change.
     pub sequence: u64,
+    /// Names the whole journey.
     pub correlationid: String,
+    /// The id of the event that was acted on, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causationid: Option<String>,
+    /// W3C Trace Context.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    pub data: Value,
+    pub data: D,
 }
 
 impl Event {
     pub const SPEC_VERSION: &str = "1.0";
+    pub const CONTENT_TYPE: &str = "application/json";
 
     /// The event that `aggregate` (its key, such as `ORDER#<id>`) raised by becoming version `sequence`.
     pub fn raised(
-        kind: EventType,
         aggregate: &str,
         subject: String,
         sequence: u64,
         at: Timestamp,
         cause: &Cause,
-        data: Value,
+        data: Data,
     ) -> Self {
+        let kind = data.kind();
         Self {
             specversion: Self::SPEC_VERSION.into(),
             id: format!("{aggregate}#{sequence}"),
@@ -119,7 +159,8 @@ impl Event {
             kind,
             subject,
             time: at,
-            datacontenttype: "application/json".into(),
+            datacontenttype: Self::CONTENT_TYPE.into(),
+            dataschema: kind.versions().dataschema(),
             sequence,
             correlationid: cause.correlation_id.clone(),
             causationid: cause.causation_id.clone(),
@@ -138,39 +179,65 @@ impl Event {
     }
 }
 
+/// Reads any version that was ever published.
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let it = Event::<Value>::deserialize(deserializer)?;
+        let versions = it.kind.versions();
+        let data = versions
+            .upcast(it.dataschema.as_deref(), it.data)
+            .and_then(|data| Data::read(it.kind, data))
+            .map_err(de::Error::custom)?;
+        Ok(Self {
+            specversion: it.specversion,
+            id: it.id,
+            source: it.source,
+            kind: it.kind,
+            subject: it.subject,
+            time: it.time,
+            datacontenttype: it.datacontenttype,
+            dataschema: versions.dataschema(),
+            sequence: it.sequence,
+            correlationid: it.correlationid,
+            causationid: it.causationid,
+            traceparent: it.traceparent,
+            data,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::data::InventoryLowStock;
     use super::*;
     use serde_json::json;
 
     #[test]
     fn the_envelope_is_what_cloudevents_1_0_asks_for() {
         let cause = Cause { correlation_id: "c".into(), ..Cause::default() };
-        let event = Event::raised(
-            EventType::OrderCreated,
-            "ORDER#1",
-            "1".into(),
-            1,
-            Timestamp::from_millis(0),
-            &cause,
-            json!({"a": 1}),
-        );
+        let data = Data::InventoryLowStock(InventoryLowStock {
+            adjustment: None,
+            available_quantity: 0,
+            min_stock_level: 0,
+            product_id: "TEA".parse().unwrap(),
+            reorder_quantity: None,
+        });
+        let at = Timestamp::from_millis(0);
+        let event = Event::raised("STOCK#TEA", "TEA".into(), 1, at, &cause, data);
         assert_eq!(
             serde_json::to_value(&event).unwrap(),
             json!({
-                "specversion": "1.0", "id": "ORDER#1#1", "source": "/trackops.orders",
-                "type": "order.created", "subject": "1", "time": "1970-01-01T00:00:00.000Z",
+                "specversion": "1.0", "id": "STOCK#TEA#1", "source": "/trackops.inventory",
+                "type": "inventory.low_stock", "subject": "TEA", "time": "1970-01-01T00:00:00.000Z",
                 "datacontenttype": "application/json", "sequence": 1, "correlationid": "c",
-                "data": {"a": 1}
+                "data": {"availableQuantity": 0, "minStockLevel": 0, "productId": "TEA", "reorderQuantity": null}
             })
         );
     }
 
     #[test]
     fn the_name_of_a_type_is_its_name_on_the_wire() {
-        for kind in
-            [EventType::OrderCreated, EventType::InventoryLowStock, EventType::PaymentRefunded]
-        {
+        for kind in EventType::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }
     }

@@ -19,6 +19,7 @@ pub enum BadId {
 
 /// An order. The reservation and the payment made for it carry the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("format" = "uuid")))]
 #[serde(into = "String", try_from = "String")]
 pub struct OrderId(Uuid);
 
@@ -76,6 +77,14 @@ macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $max:literal, $punctuation:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(
+            feature = "schema",
+            derive(schemars::JsonSchema),
+            schemars(extend(
+                "maxLength" = $max,
+                "pattern" = format!("^[A-Za-z0-9{}]+$", $punctuation.replace('-', r"\-"))
+            ))
+        )]
         #[serde(into = "String", try_from = "String")]
         pub struct $name(String);
 

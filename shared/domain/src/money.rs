@@ -8,6 +8,11 @@ pub use iso_currency::Currency as IsoCurrency;
 
 /// A currency that has minor units of its own (not gold, not the testing code).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(description = "ISO 4217.", extend("pattern" = "^[A-Z]{3}$"))
+)]
 #[serde(into = "String", try_from = "String")]
 pub struct Currency(IsoCurrency);
 
@@ -60,6 +65,31 @@ impl TryFrom<String> for Currency {
 
     fn try_from(code: String) -> Result<Self, BadMoney> {
         Self::from_code(&code)
+    }
+}
+
+/// A decimal string with all decimals of the currency that stands beside it: "12.50".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("pattern" = r"^[0-9]+(\.[0-9]+)?$"))
+)]
+pub struct Amount(String);
+
+impl Amount {
+    /// Of minor units. What is stored is told as it is: readers refuse an amount below zero.
+    pub fn of(minor: i64, currency: Currency) -> Self {
+        let decimals = currency.decimals() as usize;
+        let sign = if minor < 0 { "-" } else { "" };
+        let digits = format!("{:0>width$}", minor.unsigned_abs(), width = decimals + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        let point = if decimals > 0 { "." } else { "" };
+        Self(format!("{sign}{whole}{point}{fraction}"))
+    }
+
+    pub fn in_currency(&self, currency: Currency) -> Result<Money, BadMoney> {
+        Money::parse(&self.0, currency)
     }
 }
 
@@ -131,13 +161,7 @@ impl Money {
 
     /// "12.50": always all the decimals of the currency.
     pub fn to_decimal(self) -> String {
-        let decimals = self.currency.decimals() as usize;
-        if decimals == 0 {
-            return self.minor.to_string();
-        }
-        let digits = format!("{:0>width$}", self.minor, width = decimals + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - decimals);
-        format!("{whole}.{fraction}")
+        Amount::of(self.minor, self.currency).0
     }
 }
 

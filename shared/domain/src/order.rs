@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::event::{Cause, Event, EventType};
-use crate::money::{BadMoney, Currency, Money};
+use crate::event::data::{Data, OrderCreated, OrderStatusUpdated, PricedItem};
+use crate::event::{Cause, Event};
+use crate::money::{Amount, BadMoney, Currency, Money};
 use crate::{CustomerId, IllegalMove, OrderId, Sku, Timestamp};
 
 /// How long an order may be on its way (PENDING, CANCELLING) before the recovery runs its saga again.
@@ -18,6 +18,7 @@ pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 pub const MAX_LINES: usize = 50;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OrderStatus {
     /// Placed; its saga is reserving and charging.
@@ -37,6 +38,7 @@ pub enum OrderStatus {
 
 /// Why an order left the happy path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Reason {
     CancelledByCustomer,
@@ -357,40 +359,36 @@ impl Order {
     /// The event of any change, rebuilt from the timeline. Says nothing of address, phone or payment method.
     pub fn event_at(&self, index: usize) -> Option<Event> {
         let entry = self.timeline.get(index)?;
-        let (kind, data) = match index.checked_sub(1).and_then(|before| self.timeline.get(before)) {
-            None => {
-                let total = Money::from_minor(self.total, self.currency).ok()?;
-                let lines: Vec<_> =
-                    self.lines.iter().map(|line| line_data(line, self.currency)).collect();
-                let data = json!({
-                    "orderId": self.id, "customerId": self.customer_id, "status": entry.status,
-                    "items": lines, "totalAmount": total.to_decimal(), "currency": self.currency,
-                });
-                (EventType::OrderCreated, data)
-            }
-            Some(before) => {
-                let data = json!({
-                    "orderId": self.id, "customerId": self.customer_id,
-                    "previousStatus": before.status, "status": entry.status, "reason": entry.reason,
-                });
-                (EventType::OrderStatusUpdated, data)
-            }
+        let data = match index.checked_sub(1).and_then(|before| self.timeline.get(before)) {
+            None => Data::OrderCreated(OrderCreated {
+                currency: self.currency,
+                customer_id: self.customer_id.clone(),
+                items: self.lines.iter().map(|line| line.priced(self.currency)).collect(),
+                order_id: self.id,
+                status: entry.status,
+                total_amount: Amount::of(self.total, self.currency),
+            }),
+            Some(before) => Data::OrderStatusUpdated(OrderStatusUpdated {
+                customer_id: self.customer_id.clone(),
+                order_id: self.id,
+                previous_status: before.status,
+                reason: entry.reason,
+                status: entry.status,
+            }),
         };
-        Some(Event::raised(
-            kind,
-            &Self::key(&self.id),
-            self.id.to_string(),
-            entry.version,
-            entry.at,
-            &entry.cause,
-            data,
-        ))
+        let (key, subject) = (Self::key(&self.id), self.id.to_string());
+        Some(Event::raised(&key, subject, entry.version, entry.at, &entry.cause, data))
     }
 }
 
-fn line_data(line: &Line, currency: Currency) -> serde_json::Value {
-    let price = Money::from_minor(line.unit_price, currency).map(Money::to_decimal).ok();
-    json!({"productId": line.sku, "quantity": line.quantity, "unitPrice": price})
+impl Line {
+    fn priced(&self, currency: Currency) -> PricedItem {
+        PricedItem {
+            product_id: self.sku.clone(),
+            quantity: self.quantity,
+            unit_price: Amount::of(self.unit_price, currency),
+        }
+    }
 }
 
 #[cfg(test)]

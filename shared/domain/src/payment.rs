@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::event::{Cause, Event, EventType};
-use crate::money::{Currency, Money};
+use crate::event::data::{Data, ProviderAnswer};
+use crate::event::{Cause, Event};
+use crate::money::{Amount, Currency};
 use crate::{IllegalMove, OrderId, Timestamp};
 
 /// How long the saga has to refund before the recovery does.
 pub const REFUND_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PaymentState {
     /// The intent is stored; what the provider made of it is not known yet.
@@ -154,36 +155,29 @@ impl Payment {
 
     /// Intents and tombstones are ours alone: nobody else can act on them, so they raise nothing.
     fn event(&self, previous: PaymentState, fact: Fact, cause: &Cause) -> Option<Event> {
-        let kind = match fact {
-            Fact::ProviderPaid => EventType::PaymentProcessed,
-            Fact::ProviderDeclined => EventType::PaymentFailed,
-            Fact::ProviderRefunded => EventType::PaymentRefunded,
+        let intent = self.intent.as_ref();
+        let answer = ProviderAnswer {
+            amount: intent.map(|intent| Amount::of(intent.amount, intent.currency)),
+            currency: intent.map(|intent| intent.currency),
+            order_id: self.id,
+            previous_state: previous,
+            state: self.state,
+        };
+        let data = match fact {
+            Fact::ProviderPaid => Data::PaymentProcessed(answer),
+            Fact::ProviderDeclined => Data::PaymentFailed(answer),
+            Fact::ProviderRefunded => Data::PaymentRefunded(answer),
             Fact::ProviderPending | Fact::VoidRequested => return None,
         };
-        let amount = self
-            .intent
-            .as_ref()
-            .and_then(|intent| Money::from_minor(intent.amount, intent.currency).ok());
-        let data = json!({
-            "orderId": self.id, "previousState": previous, "state": self.state,
-            "amount": amount.map(Money::to_decimal), "currency": amount.map(Money::currency),
-        });
-        let key = Self::key(&self.id);
-        Some(Event::raised(
-            kind,
-            &key,
-            self.id.to_string(),
-            self.version,
-            self.updated_at,
-            cause,
-            data,
-        ))
+        let (key, subject) = (Self::key(&self.id), self.id.to_string());
+        Some(Event::raised(&key, subject, self.version, self.updated_at, cause, data))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventType;
     use proptest::prelude::*;
 
     fn facts() -> impl Strategy<Value = Fact> {

@@ -4,12 +4,15 @@ use std::str::FromStr;
 
 use serde::de::value::{self, StrDeserializer};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::event::{Cause, Event, EventType};
+use crate::event::data::{
+    Data, InventoryReleased, InventoryReservationFailed, InventoryReserved, Item, ShortItem,
+};
+use crate::event::{Cause, Event};
 use crate::{IllegalMove, OrderId, Sku, Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReservationState {
     /// Promised until `expires_at`.
@@ -132,7 +135,13 @@ impl Reservation {
         let mut new = Self::new(id, ReservationState::Held, lines, at, cause);
         new.request_hash = request_hash;
         new.expires_at = Some(expires_at);
-        new.raised = Some(new.event(EventType::InventoryReserved));
+        new.raised = Some(new.event(Data::InventoryReserved(InventoryReserved {
+            expires_at,
+            items: new.items(),
+            order_id: new.order_id(),
+            reservation_id: id,
+            state: new.state,
+        })));
         new
     }
 
@@ -147,7 +156,14 @@ impl Reservation {
         let mut new = Self::new(id, ReservationState::Rejected, lines, at, cause);
         new.request_hash = request_hash;
         new.shortages = shortages;
-        new.raised = Some(new.event(EventType::InventoryReservationFailed));
+        new.raised =
+            Some(new.event(Data::InventoryReservationFailed(InventoryReservationFailed {
+                items: new.items(),
+                order_id: new.order_id(),
+                reservation_id: id,
+                shortages: new.shortages.iter().map(ShortItem::from).collect(),
+                state: new.state,
+            })));
         new
     }
 
@@ -214,7 +230,12 @@ impl Reservation {
         next.updated_at = at;
         next.raised = match fact {
             Fact::Released | Fact::Withdrawn | Fact::Expired => {
-                Some(next.event(EventType::InventoryReleased))
+                Some(next.event(Data::InventoryReleased(InventoryReleased {
+                    items: next.items(),
+                    order_id: next.order_id(),
+                    reservation_id: next.id,
+                    state: next.state,
+                })))
             }
             // The order's own events tell of these.
             Fact::Committed | Fact::Shipped => None,
@@ -222,31 +243,24 @@ impl Reservation {
         Ok(Some(next))
     }
 
-    fn event(&self, kind: EventType) -> Event {
-        let lines: Vec<_> = self
-            .lines
-            .iter()
-            .map(|line| json!({"productId": line.sku, "quantity": line.quantity}))
-            .collect();
-        let mut data = json!({"reservationId": self.id, "state": self.state, "items": lines});
-        if let Some(order_id) = self.order_id() {
-            data["orderId"] = json!(order_id);
+    fn items(&self) -> Vec<Item> {
+        let item = |line: &Line| Item { product_id: line.sku.clone(), quantity: line.quantity };
+        self.lines.iter().map(item).collect()
+    }
+
+    fn event(&self, data: Data) -> Event {
+        let (key, subject) = (Self::key(&self.id), self.id.to_string());
+        Event::raised(&key, subject, self.version, self.updated_at, &self.cause, data)
+    }
+}
+
+impl From<&Shortage> for ShortItem {
+    fn from(short: &Shortage) -> Self {
+        Self {
+            available: short.available,
+            product_id: short.sku.clone(),
+            requested: short.requested,
         }
-        if let Some(at) = self.due_at() {
-            data["expiresAt"] = json!(at);
-        }
-        if !self.shortages.is_empty() {
-            data["shortages"] = self
-                .shortages
-                .iter()
-                .map(|short| {
-                    json!({"productId": short.sku, "requested": short.requested, "available": short.available})
-                })
-                .collect();
-        }
-        let key = Self::key(&self.id);
-        let subject = self.id.to_string();
-        Event::raised(kind, &key, subject, self.version, self.updated_at, &self.cause, data)
     }
 }
 
@@ -283,7 +297,7 @@ mod tests {
     #[test]
     fn every_state_is_read_back_from_its_name() {
         for state in ReservationState::ALL {
-            let name = json!(state);
+            let name = serde_json::to_value(state).unwrap();
             assert_eq!(name.as_str().unwrap().parse(), Ok(state));
         }
         assert_eq!("held".parse::<ReservationState>(), Err(BadState));

@@ -1,10 +1,10 @@
 //! The stock level of one product, and its entry in the catalogue.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use crate::event::{Cause, Event, EventType};
-use crate::money::{Currency, Money};
+use crate::event::data::{Data, InventoryItemUpdated, InventoryLowStock};
+use crate::event::{Cause, Event};
+use crate::money::{Amount, Currency};
 use crate::{Sku, Timestamp};
 
 /// Units of one product in the house.
@@ -65,7 +65,8 @@ pub struct ItemChange {
 }
 
 /// Units that came or went for another reason than an order: on hand and available move together.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Adjustment {
     pub quantity: i32,
     pub reason: String,
@@ -109,7 +110,7 @@ impl StockItem {
         } else {
             let mut next = self.next(at);
             next.available = left;
-            Taking::Crosses(Box::new(next.low_stock_event(cause)))
+            Taking::Crosses(Box::new(next.event(cause, next.low_stock(None))))
         })
     }
 
@@ -146,15 +147,13 @@ impl StockItem {
         next = next.next(at);
         next.last_change = Some(change.id.clone());
         let same_entry = next.name == self.name && next.unit_price == self.unit_price;
-        let mut event = if same_entry && next.is_low() && !self.is_low() {
-            next.low_stock_event(cause)
+        let adjustment = change.adjustment.clone();
+        let data = if same_entry && next.is_low() && !self.is_low() {
+            next.low_stock(adjustment)
         } else {
-            next.catalogue_event(cause)
+            next.catalogue_entry(adjustment)
         };
-        if let Some(adjustment) = &change.adjustment {
-            event.data["adjustment"] = json!(adjustment);
-        }
-        next.raised = Some(event);
+        next.raised = Some(next.event(cause, data));
         Ok(Some(next))
     }
 
@@ -176,28 +175,36 @@ impl StockItem {
         Self { version: self.version + 1, updated_at: at, ..self.clone() }
     }
 
-    /// `inventory.low_stock`: the item has become low with this version.
-    fn low_stock_event(&self, cause: &Cause) -> Event {
-        let data = json!({
-            "productId": self.sku, "availableQuantity": self.available,
-            "minStockLevel": self.low_stock_threshold, "reorderQuantity": self.reorder_quantity,
-        });
-        self.event(EventType::InventoryLowStock, cause, data)
-    }
-
     /// `inventory.item.updated`: the catalogue entry as of this version.
     pub fn catalogue_event(&self, cause: &Cause) -> Event {
-        let price = Money::from_minor(self.unit_price, self.currency).map(Money::to_decimal).ok();
-        let data = json!({
-            "productId": self.sku, "productName": self.name, "unitPrice": price,
-            "currency": self.currency, "discontinued": self.discontinued,
-        });
-        self.event(EventType::InventoryItemUpdated, cause, data)
+        self.event(cause, self.catalogue_entry(None))
     }
 
-    fn event(&self, kind: EventType, cause: &Cause, data: Value) -> Event {
+    fn catalogue_entry(&self, adjustment: Option<Adjustment>) -> Data {
+        Data::InventoryItemUpdated(InventoryItemUpdated {
+            adjustment,
+            currency: self.currency,
+            discontinued: self.discontinued,
+            product_id: self.sku.clone(),
+            product_name: self.name.clone(),
+            unit_price: Amount::of(self.unit_price, self.currency),
+        })
+    }
+
+    /// The item has become low with this version.
+    fn low_stock(&self, adjustment: Option<Adjustment>) -> Data {
+        Data::InventoryLowStock(InventoryLowStock {
+            adjustment,
+            available_quantity: self.available,
+            min_stock_level: self.low_stock_threshold,
+            product_id: self.sku.clone(),
+            reorder_quantity: self.reorder_quantity,
+        })
+    }
+
+    fn event(&self, cause: &Cause, data: Data) -> Event {
         let (key, subject) = (Self::key(&self.sku), self.sku.to_string());
-        Event::raised(kind, &key, subject, self.version, self.updated_at, cause, data)
+        Event::raised(&key, subject, self.version, self.updated_at, cause, data)
     }
 }
 
@@ -210,6 +217,7 @@ fn set<T>(field: &mut T, to: Option<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventType;
     use proptest::prelude::*;
 
     fn item(available: u32, threshold: u32) -> StockItem {
@@ -306,7 +314,8 @@ mod tests {
         assert_eq!(next.description.as_deref(), Some("loose"));
         let event = next.raised.clone().unwrap();
         assert_eq!((event.kind, event.sequence), (EventType::InventoryItemUpdated, 8));
-        assert_eq!(event.data["productName"], "Green tea");
+        let Data::InventoryItemUpdated(entry) = event.data else { panic!("it is {event:?}") };
+        assert_eq!(entry.product_name, "Green tea");
         assert_eq!(changed(&next, &renamed), Ok(None));
     }
 
@@ -314,8 +323,8 @@ mod tests {
     fn an_adjustment_that_makes_it_low_says_so() {
         let next = changed(&item(5, 3), &adjusting(-2)).unwrap().unwrap();
         let event = next.raised.unwrap();
-        assert_eq!(event.kind, EventType::InventoryLowStock);
-        assert_eq!(event.data["adjustment"]["reason"], "counted");
+        let Data::InventoryLowStock(low) = event.data else { panic!("it is {event:?}") };
+        assert_eq!(low.adjustment, adjusting(-2).adjustment);
         let lower = changed(&item(3, 3), &adjusting(-2)).unwrap().unwrap();
         assert_eq!(lower.raised.unwrap().kind, EventType::InventoryItemUpdated);
     }

@@ -10,6 +10,17 @@ use time::format_description::well_known::Rfc3339;
 
 /// Milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(
+        description = "RFC 3339, UTC, milliseconds.",
+        extend(
+            "format" = "date-time",
+            "pattern" = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"
+        )
+    )
+)]
 #[serde(into = "String", try_from = "String")]
 pub struct Timestamp(i64);
 

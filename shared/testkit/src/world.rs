@@ -9,6 +9,9 @@ use aws_sdk_lambda::primitives::Blob;
 use futures::FutureExt;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use trackops_domain::event::data::{Data, OrderStatusUpdated};
+use trackops_domain::order::OrderStatus;
+use trackops_domain::{Cause, Event};
 use uuid::Uuid;
 
 use crate::books::text;
@@ -143,13 +146,23 @@ impl World {
 
     /// Starts the order's saga once more, as one more event about it would.
     pub async fn run_saga(&self, order_id: &str) {
-        let event = json!({
-            "specversion": "1.0", "id": unique("event"), "source": "/trackops.orders", "type": "order.created",
-            "subject": order_id, "time": LONG_AGO, "datacontenttype": "application/json", "sequence": 1,
-            "correlationid": "test", "data": {"orderId": order_id},
-        });
-        let delivered =
-            json!({"source": "trackops.orders", "detail-type": "order.created", "detail": event});
+        let cause = Cause { correlation_id: "test".into(), ..Cause::default() };
+        let event = Event::raised(
+            &unique("event"),
+            order_id.to_owned(),
+            1,
+            LONG_AGO.parse().expect("a time"),
+            &cause,
+            Data::OrderStatusUpdated(OrderStatusUpdated {
+                customer_id: "anyone".parse().expect("a customer's id"),
+                order_id: order_id.parse().expect("an order's id"),
+                previous_status: OrderStatus::Pending,
+                reason: None,
+                status: OrderStatus::Cancelling,
+            }),
+        );
+        let kind = event.kind;
+        let delivered = json!({"source": kind.source(), "detail-type": kind, "detail": event});
         let queued = json!({"Records": [{
             "messageId": unique("message"), "receiptHandle": "test", "body": delivered.to_string(),
             "attributes": {}, "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs",
