@@ -1,37 +1,21 @@
 //! `POST /api/inventory/items` adds a product with its first stock. Adding it again is a conflict.
 
 use lambda_http::http::{HeaderValue, StatusCode, header};
-use serde::Deserialize;
 use trackops_aws::StoreError;
 use trackops_aws::inventory::Inventory;
-use trackops_domain::money::{Currency, Money};
-use trackops_domain::stock::{MAX_ON_HAND, StockItem};
-use trackops_domain::{Cause, Sku, Timestamp};
-use trackops_lambda::fields::Fields;
+use trackops_domain::money::Currency;
+use trackops_domain::stock::{BadChange, MAX_ON_HAND, StockItem};
+use trackops_domain::{Cause, Timestamp};
 use trackops_lambda::http::{Answer, Call, body};
 use trackops_lambda::identity::Role;
+use trackops_lambda::input::{Object, amount, integer, parsed, text};
 use trackops_lambda::problem::Problem;
 
 use crate::view::show;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ItemBody {
-    product_id: String,
-    product_name: String,
-    description: Option<String>,
-    category: Option<String>,
-    unit_price: String,
-    currency: String,
-    available_quantity: u32,
-    min_stock_level: Option<u32>,
-    max_stock_level: Option<u32>,
-    reorder_quantity: Option<u32>,
-}
-
 pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     call.caller.must_be(&[Role::Operator, Role::Service])?;
-    let item = check(body(&call.request)?, &call.cause)?;
+    let item = body(&call.request)?.read(|body| new_item(body, &call.cause))?;
     match inventory.add_item(&item).await {
         Ok(()) => {}
         // An answer of the table that was lost makes our own product look like somebody else's.
@@ -60,45 +44,34 @@ fn is_ours(item: &StockItem, found: &StockItem) -> bool {
     StockItem { raised: None, ..item.clone() } == *found
 }
 
-pub(crate) fn check(body: ItemBody, cause: &Cause) -> Result<StockItem, Problem> {
-    let mut fields = Fields::default();
-    let sku = fields.parse::<Sku>("/productId", &body.product_id);
-    fields.text("/productName", &body.product_name, 200);
-    fields.optional_text("/description", body.description.as_ref(), 2000);
-    fields.optional_text("/category", body.category.as_ref(), 100);
-    let currency = fields.check("/currency", Currency::from_code(&body.currency));
-    let price = currency
-        .and_then(|currency| fields.check("/unitPrice", Money::parse(&body.unit_price, currency)));
-    fields.range("/availableQuantity", body.available_quantity, 0, MAX_ON_HAND);
-    for (pointer, quantity) in [
-        ("/minStockLevel", body.min_stock_level),
-        ("/maxStockLevel", body.max_stock_level),
-        ("/reorderQuantity", body.reorder_quantity),
-    ] {
-        fields.range(pointer, quantity.unwrap_or(0), 0, MAX_ON_HAND);
+pub(crate) fn new_item(body: &mut Object<'_>, cause: &Cause) -> Option<StockItem> {
+    let sku = body.required("productId", parsed(str::parse));
+    let name = body.required("productName", text(200));
+    let description = body.optional("description", text(2000));
+    let category = body.optional("category", text(100));
+    let currency = body.required("currency", parsed(Currency::from_code));
+    let price = body.required("unitPrice", amount(currency));
+    let available = body.required("availableQuantity", integer(0..=MAX_ON_HAND));
+    let min_stock_level = body.optional("minStockLevel", integer(0..=MAX_ON_HAND)).unwrap_or(0);
+    let max_stock_level = body.optional("maxStockLevel", integer(0..=MAX_ON_HAND));
+    let reorder_quantity = body.optional("reorderQuantity", integer(0..=MAX_ON_HAND));
+    if max_stock_level.is_some_and(|max| max < min_stock_level) {
+        body.refuse("maxStockLevel", BadChange::MaxBelowMin);
     }
-    if body.max_stock_level.is_some_and(|max| max < body.min_stock_level.unwrap_or(0)) {
-        fields.refuse("/maxStockLevel", "must not be below minStockLevel");
-    }
-    fields.finish()?;
-    // With no field refused these are there.
-    let (Some(sku), Some(price)) = (sku, price) else {
-        return Err(Problem::internal("a field was neither taken nor refused"));
-    };
     let now = Timestamp::now();
     let mut item = StockItem {
-        sku,
+        sku: sku?,
         version: 1,
-        name: body.product_name,
-        description: body.description,
-        category: body.category,
-        unit_price: price.minor(),
-        currency: price.currency(),
-        on_hand: body.available_quantity,
-        available: body.available_quantity,
-        low_stock_threshold: body.min_stock_level.unwrap_or(0),
-        max_stock_level: body.max_stock_level,
-        reorder_quantity: body.reorder_quantity,
+        name: name?,
+        description,
+        category,
+        unit_price: price?.minor(),
+        currency: currency?,
+        on_hand: available?,
+        available: available?,
+        low_stock_threshold: min_stock_level,
+        max_stock_level,
+        reorder_quantity,
         discontinued: false,
         last_change: None,
         created_at: now,
@@ -106,20 +79,25 @@ pub(crate) fn check(body: ItemBody, cause: &Cause) -> Result<StockItem, Problem>
         raised: None,
     };
     item.raised = Some(item.catalogue_event(cause));
-    Ok(item)
+    Some(item)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
+    use trackops_domain::Money;
     use trackops_domain::event::Data;
     use trackops_domain::money::Amount;
+    use trackops_lambda::input::Input;
+    use trackops_testkit::like;
 
     use super::*;
 
     fn checked(item: Value) -> Result<StockItem, Vec<String>> {
         let pointers = |problem: Problem| problem.errors.into_iter().map(|e| e.pointer).collect();
-        check(serde_json::from_value(item).unwrap(), &Cause::default()).map_err(pointers)
+        let body: Input = serde_json::from_value(item).unwrap();
+        body.read(|body| new_item(body, &Cause::default())).map_err(pointers)
     }
 
     fn item() -> Value {
@@ -144,9 +122,36 @@ mod tests {
         item["availableQuantity"] = json!(MAX_ON_HAND + 1);
         item["minStockLevel"] = json!(9);
         item["maxStockLevel"] = json!(8);
+        item["reorderQuantity"] = json!("9");
+        item["onHandQuantity"] = json!(9);
         assert_eq!(
             checked(item).unwrap_err(),
-            ["/productId", "/unitPrice", "/availableQuantity", "/maxStockLevel"]
+            [
+                "/productId",
+                "/unitPrice",
+                "/availableQuantity",
+                "/reorderQuantity",
+                "/maxStockLevel",
+                "/onHandQuantity",
+            ]
         );
+        let missing = checked(json!({})).unwrap_err();
+        let required = ["productId", "productName", "currency", "unitPrice", "availableQuantity"];
+        assert_eq!(missing, required.map(|name| format!("/{name}")));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_within_the_limits_or_refused_with_what_to_change(body in like(&item())) {
+            match checked(body) {
+                Ok(item) => {
+                    prop_assert!(item.on_hand <= MAX_ON_HAND && item.available == item.on_hand);
+                    prop_assert!(item.max_stock_level.is_none_or(|max| max >= item.low_stock_threshold));
+                    prop_assert!((1..=200).contains(&item.name.chars().count()));
+                    prop_assert!((0..=Money::MAX_MINOR).contains(&item.unit_price));
+                }
+                Err(errors) => prop_assert!(!errors.is_empty()),
+            }
+        }
     }
 }

@@ -1,20 +1,18 @@
 //! `POST /api/inventory/reservations` holds units of all its items, or of none. Repeating it with the same `Idempotency-Key` holds once.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lambda_http::http::{HeaderValue, StatusCode, header};
-use serde::Deserialize;
 use trackops_aws::inventory::{Inventory, Wanted};
-use trackops_domain::order::MAX_LINES;
 use trackops_domain::reservation::{Line, Reservation, ReservationState, Shortage};
 use trackops_domain::stock::MAX_ON_HAND;
-use trackops_domain::{OrderId, Sku, Timestamp};
-use trackops_lambda::fields::Fields;
+use trackops_domain::{OrderId, Timestamp};
 use trackops_lambda::http::{Answer, Call, body};
 use trackops_lambda::idempotency;
 use trackops_lambda::identity::Role;
+use trackops_lambda::input::{Object, integer};
 use trackops_lambda::problem::{FieldError, Problem};
+use trackops_lambda::quantities::{Quantities, quantities};
 
 use crate::reservation_view::show;
 
@@ -22,25 +20,10 @@ use crate::reservation_view::show;
 const TTL: std::ops::RangeInclusive<u32> = 60..=14_400;
 const DEFAULT_TTL: u32 = 900;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ReservationBody {
-    items: Vec<ItemBody>,
-    ttl_seconds: Option<u32>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ItemBody {
-    product_id: String,
-    quantity: u32,
-}
-
 /// What is asked for, checked.
 #[derive(Debug)]
 struct Asked {
-    /// By product: where it was first asked for, and how many in all.
-    quantities: BTreeMap<Sku, (usize, u32)>,
+    quantities: Quantities,
     ttl: Duration,
 }
 
@@ -48,14 +31,14 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     call.caller.must_be(&[Role::Operator, Role::Service])?;
     let key = idempotency::key(&call.request)?;
     let request_hash = idempotency::hash(&call.request);
-    let asked = check(body(&call.request)?)?;
+    let asked = body(&call.request)?.read(asked)?;
     let id = key.map_or_else(OrderId::generate, |key| {
         // No subject has a slash: the same key may place an order as well, and that is another id.
         let principal = format!("reservations/{}", call.caller.subject);
         OrderId::for_idempotency_key(&principal, key)
     });
     let lines = asked.quantities.iter();
-    let lines = lines.map(|(sku, (_, quantity))| Line { sku: sku.clone(), quantity: *quantity });
+    let lines = lines.map(|(sku, quantity)| Line { sku: sku.clone(), quantity: quantity.units });
     let wanted = Wanted {
         id,
         lines: lines.collect(),
@@ -91,7 +74,7 @@ fn out_of_stock(shortages: &[Shortage], asked: &Asked) -> Problem {
         .map(|Shortage { sku, requested, available }| FieldError {
             pointer: asked.quantities.get(sku).map_or_else(
                 || "/items".to_owned(),
-                |(index, _)| format!("/items/{index}/quantity"),
+                |quantity| format!("{}/quantity", quantity.pointer),
             ),
             detail: format!("{requested} of {sku} are asked for, {available} are available"),
         })
@@ -99,62 +82,63 @@ fn out_of_stock(shortages: &[Shortage], asked: &Asked) -> Problem {
     problem
 }
 
-fn check(body: ReservationBody) -> Result<Asked, Problem> {
-    let mut fields = Fields::default();
-    if body.items.is_empty() || body.items.len() > MAX_LINES {
-        fields.refuse("/items", format!("must have 1 to {MAX_LINES} items"));
-    }
-    let mut quantities = BTreeMap::new();
-    for (index, item) in body.items.iter().enumerate() {
-        let pointer = format!("/items/{index}/quantity");
-        fields.range(&pointer, item.quantity, 1, MAX_ON_HAND);
-        let sku = fields.parse::<Sku>(&format!("/items/{index}/productId"), &item.product_id);
-        let Some(sku) = sku else { continue };
-        let (_, quantity) = quantities.entry(sku).or_insert((index, 0_u32));
-        *quantity = quantity.saturating_add(item.quantity);
-        if *quantity > MAX_ON_HAND && item.quantity <= MAX_ON_HAND {
-            fields.refuse(pointer, format!("makes more than {MAX_ON_HAND} of this product"));
-        }
-    }
-    let ttl = body.ttl_seconds.unwrap_or(DEFAULT_TTL);
-    fields.range("/ttlSeconds", ttl, *TTL.start(), *TTL.end());
-    fields.finish()?;
-    Ok(Asked { quantities, ttl: Duration::from_secs(ttl.into()) })
+fn asked(body: &mut Object<'_>) -> Option<Asked> {
+    let quantities = quantities(body, MAX_ON_HAND);
+    let ttl = body.optional("ttlSeconds", integer(TTL)).unwrap_or(DEFAULT_TTL);
+    Some(Asked { quantities: quantities?, ttl: Duration::from_secs(ttl.into()) })
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
+    use trackops_domain::Sku;
+    use trackops_lambda::input::Input;
+    use trackops_testkit::like;
 
     use super::*;
 
     fn checked(body: Value) -> Result<Asked, Vec<String>> {
         let pointers = |problem: Problem| problem.errors.into_iter().map(|e| e.pointer).collect();
-        check(serde_json::from_value(body).unwrap()).map_err(pointers)
+        serde_json::from_value::<Input>(body).unwrap().read(asked).map_err(pointers)
     }
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
         let items =
             json!([{"productId": "a b", "quantity": 0}, {"productId": "TEA", "quantity": 1}]);
-        let wrong = checked(json!({"items": items, "ttlSeconds": 59})).unwrap_err();
-        assert_eq!(wrong, ["/items/0/quantity", "/items/0/productId", "/ttlSeconds"]);
-        assert_eq!(checked(json!({"items": []})).unwrap_err(), ["/items"]);
-        let many = vec![json!({"productId": "TEA", "quantity": 1}); MAX_LINES + 1];
-        assert_eq!(checked(json!({"items": many})).unwrap_err(), ["/items"]);
+        let wrong = json!({"items": items, "ttlSeconds": 59, "orderId": "mine"});
+        let pointers = ["/items/0/productId", "/items/0/quantity", "/ttlSeconds", "/orderId"];
+        assert_eq!(checked(wrong).unwrap_err(), pointers);
+        assert_eq!(checked(json!({"ttlSeconds": null})).unwrap_err(), ["/items"]);
     }
 
     #[test]
-    fn items_of_one_product_are_one_and_what_is_missing_is_said_of_the_first() {
+    fn what_is_missing_is_said_of_the_first_item_of_the_product() {
         let asked = checked(json!({"items": [
             {"productId": "TEA", "quantity": 2}, {"productId": "CUP", "quantity": 1},
             {"productId": "TEA", "quantity": 3},
         ]}));
         let (asked, tea): (_, Sku) = (asked.unwrap(), "TEA".parse().unwrap());
-        assert_eq!(asked.quantities[&tea], (0, 5));
         assert_eq!(asked.ttl, Duration::from_secs(900));
         let short = Shortage { sku: tea, requested: 5, available: 4 };
         let problem = out_of_stock(&[short], &asked);
         assert_eq!(problem.errors[0].pointer, "/items/0/quantity");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_within_the_limits_or_refused_with_what_to_change(
+            body in like(&json!({"items": [{"productId": "TEA", "quantity": 1}], "ttlSeconds": 60})),
+        ) {
+            match checked(body) {
+                Ok(asked) => {
+                    let units = asked.quantities.values().map(|quantity| quantity.units);
+                    prop_assert!(units.into_iter().all(|units| (1..=MAX_ON_HAND).contains(&units)));
+                    prop_assert!(TTL.contains(&(asked.ttl.as_secs() as u32)));
+                }
+                Err(errors) => prop_assert!(!errors.is_empty()),
+            }
+        }
     }
 }

@@ -1,19 +1,20 @@
 //! `POST /api/orders` places an order at the catalogue's prices. Repeating it with the same `Idempotency-Key` places one.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lambda_http::http::{HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use trackops_aws::orders::Orders;
 use trackops_domain::money::{Currency, Money};
-use trackops_domain::order::{Address, Line, MAX_LINES, NewOrder, Order};
+use trackops_domain::order::{Address, Line, NewOrder, Order};
 use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
 use trackops_lambda::fields::Fields;
 use trackops_lambda::http::{Answer, Call, body, versioned};
 use trackops_lambda::idempotency;
 use trackops_lambda::identity::{Caller, Role};
+use trackops_lambda::input::{Input, Object, amount, object, parsed, text};
 use trackops_lambda::problem::Problem;
+use trackops_lambda::quantities::{Quantities, quantities};
 
 use crate::products::Products;
 use crate::view::OrderView;
@@ -21,27 +22,8 @@ use crate::view::OrderView;
 /// Units of one product in one order.
 const MAX_QUANTITY: u32 = 10_000;
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct OrderBody {
-    customer_id: Option<String>,
-    items: Vec<ItemBody>,
-    address: AddressBody,
-    delivery_instructions: Option<String>,
-    payment_method: String,
-    currency: String,
-    total_amount: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ItemBody {
-    product_id: String,
-    quantity: u32,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AddressBody {
     street_address: String,
     city: String,
@@ -54,10 +36,10 @@ pub struct AddressBody {
 }
 
 /// What is asked for, checked but not yet priced.
+#[derive(Debug)]
 struct Asked {
     customer_id: CustomerId,
-    /// Merged by product, in the order of their ids.
-    quantities: BTreeMap<Sku, u32>,
+    quantities: Quantities,
     currency: Currency,
     total: Option<Money>,
     address: Address,
@@ -97,19 +79,13 @@ pub async fn handle(
         request_hash,
         payment_window,
     };
-    let order = Order::place(new, Timestamp::now(), call.cause).map_err(|error| {
-        let mut fields = Fields::default();
-        fields.refuse("/items", format!("the total {error}"));
-        fields.finish().err().unwrap_or_else(|| Problem::internal(error))
-    })?;
+    let order = Order::place(new, Timestamp::now(), call.cause)
+        .map_err(|error| Problem::field("/items", format!("the total {error}")))?;
     if let Some(total) = asked.total.filter(|total| total.minor() != order.total) {
         let actual = Money::from_minor(order.total, order.currency).map_err(Problem::internal)?;
-        let mut fields = Fields::default();
-        fields.refuse(
-            "/totalAmount",
-            format!("is {}, but the prices add up to {}", total.to_decimal(), actual.to_decimal()),
-        );
-        fields.finish()?;
+        let (total, actual) = (total.to_decimal(), actual.to_decimal());
+        let detail = format!("is {total}, but the prices add up to {actual}");
+        return Err(Problem::field("/totalAmount", detail));
     }
 
     match orders.place(&order).await? {
@@ -134,90 +110,49 @@ fn replay(first: Order, request_hash: &str) -> Answer {
     Ok(idempotency::replayed(created(first.as_placed())?))
 }
 
-fn check(body: OrderBody, caller: &Caller) -> Result<Asked, Problem> {
-    let mut fields = Fields::default();
-    let customer_id = customer(&mut fields, body.customer_id.as_deref(), caller)?;
-    if body.items.is_empty() || body.items.len() > MAX_LINES {
-        fields.refuse("/items", format!("must have 1 to {MAX_LINES} items"));
-    }
-    let mut quantities = BTreeMap::new();
-    for (index, item) in body.items.iter().enumerate() {
-        fields.range(&format!("/items/{index}/quantity"), item.quantity, 1, MAX_QUANTITY);
-        let sku = fields.parse::<Sku>(&format!("/items/{index}/productId"), &item.product_id);
-        let Some(sku) = sku else { continue };
-        let quantity = quantities.entry(sku).or_insert(0_u32);
-        *quantity = quantity.saturating_add(item.quantity);
-        if *quantity > MAX_QUANTITY && item.quantity <= MAX_QUANTITY {
-            let pointer = format!("/items/{index}/quantity");
-            fields.refuse(pointer, format!("makes more than {MAX_QUANTITY} of this product"));
-        }
-    }
-    let currency = fields.check("/currency", Currency::from_code(&body.currency));
-    let total = match (&body.total_amount, currency) {
-        (Some(total), Some(currency)) => {
-            fields.check("/totalAmount", Money::parse(total, currency))
-        }
-        _ => None,
+/// Customers order for themselves; operators and services say for whom.
+fn check(body: Input, caller: &Caller) -> Result<Asked, Problem> {
+    let asked = body.read(|body| asked(body, caller))?;
+    if caller.may_see(&asked.customer_id) { Ok(asked) } else { Err(Problem::forbidden()) }
+}
+
+fn asked(body: &mut Object<'_>, caller: &Caller) -> Option<Asked> {
+    let customer_id = match caller.role {
+        Role::Customer => body.optional("customerId", parsed(str::parse)),
+        Role::Operator | Role::Service => body.required("customerId", parsed(str::parse)),
     };
-    body.address.check(&mut fields);
-    fields.optional_text("/deliveryInstructions", body.delivery_instructions.as_ref(), 500);
-    fields.text("/paymentMethod", &body.payment_method, 128);
-    fields.finish()?;
-    // With no field refused these are there.
-    let (Some(customer_id), Some(currency)) = (customer_id, currency) else {
-        return Err(Problem::internal("a field was neither taken nor refused"));
-    };
-    Ok(Asked {
-        customer_id,
-        quantities,
-        currency,
+    let quantities = quantities(body, MAX_QUANTITY);
+    let address = body.required("address", object(address));
+    let delivery_instructions = body.optional("deliveryInstructions", text(500));
+    let payment_method = body.required("paymentMethod", text(128));
+    let currency = body.required("currency", parsed(Currency::from_code));
+    let total = body.optional("totalAmount", amount(currency));
+    Some(Asked {
+        customer_id: customer_id.unwrap_or_else(|| caller.subject.clone()),
+        quantities: quantities?,
+        currency: currency?,
         total,
-        address: body.address.into(),
-        delivery_instructions: body.delivery_instructions,
-        payment_method: body.payment_method,
+        address: address?,
+        delivery_instructions,
+        payment_method: payment_method?,
     })
 }
 
-/// Customers order for themselves; operators and services say for whom.
-fn customer(
-    fields: &mut Fields,
-    asked: Option<&str>,
-    caller: &Caller,
-) -> Result<Option<CustomerId>, Problem> {
-    let own = caller.role == Role::Customer;
-    match asked {
-        Some(id) if own && id != caller.subject.as_str() => Err(Problem::forbidden()),
-        Some(id) => Ok(fields.parse("/customerId", id)),
-        None if own => Ok(Some(caller.subject.clone())),
-        None => {
-            fields.refuse("/customerId", "must say for which customer the order is");
-            Ok(None)
-        }
-    }
-}
-
-impl AddressBody {
-    fn check(&self, fields: &mut Fields) {
-        fields.text("/address/streetAddress", &self.street_address, 200);
-        fields.text("/address/city", &self.city, 100);
-        fields.optional_text("/address/state", self.state.as_ref(), 100);
-        fields.text("/address/postalCode", &self.postal_code, 20);
-        fields.text("/address/country", &self.country, 60);
-        fields.optional_text("/address/phoneNumber", self.phone_number.as_ref(), 30);
-    }
-}
-
-impl From<AddressBody> for Address {
-    fn from(body: AddressBody) -> Self {
-        Self {
-            street_address: body.street_address,
-            city: body.city,
-            state: body.state,
-            postal_code: body.postal_code,
-            country: body.country,
-            phone_number: body.phone_number,
-        }
-    }
+fn address(body: &mut Object<'_>) -> Option<Address> {
+    let street_address = body.required("streetAddress", text(200));
+    let city = body.required("city", text(100));
+    let state = body.optional("state", text(100));
+    let postal_code = body.required("postalCode", text(20));
+    let country = body.required("country", text(60));
+    let phone_number = body.optional("phoneNumber", text(30));
+    Some(Address {
+        street_address: street_address?,
+        city: city?,
+        state,
+        postal_code: postal_code?,
+        country: country?,
+        phone_number,
+    })
 }
 
 impl From<Address> for AddressBody {
@@ -239,10 +174,13 @@ async fn price(products: &Products, asked: &Asked) -> Result<Vec<Line>, Problem>
     let mut fields = Fields::default();
     let mut lines = Vec::new();
     for (sku, quantity) in &asked.quantities {
+        let product_id = || format!("{}/productId", quantity.pointer);
         match known.remove(sku) {
-            None => fields.refuse("/items", format!("there is no product {sku}")),
+            None => {
+                fields.refuse(product_id(), format!("there is no product {sku}"));
+            }
             Some(product) if product.discontinued => {
-                fields.refuse("/items", format!("product {sku} is not sold any more"));
+                fields.refuse(product_id(), format!("product {sku} is not sold any more"));
             }
             Some(product) if product.currency != asked.currency => {
                 fields
@@ -251,7 +189,7 @@ async fn price(products: &Products, asked: &Asked) -> Result<Vec<Line>, Problem>
             Some(product) => lines.push(Line {
                 sku: product.sku,
                 name: product.name,
-                quantity: *quantity,
+                quantity: quantity.units,
                 unit_price: product.unit_price,
             }),
         }
@@ -262,7 +200,10 @@ async fn price(products: &Products, asked: &Asked) -> Result<Vec<Line>, Problem>
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
+    use trackops_domain::order::MAX_LINES;
+    use trackops_testkit::like;
 
     use super::*;
 
@@ -282,52 +223,52 @@ mod tests {
         check(serde_json::from_value(order).unwrap(), &caller(role))
     }
 
-    fn pointers(order: Value) -> Vec<String> {
-        let problem = asked(order, Role::Customer).err().expect("it is invalid");
+    fn pointers(order: Value, role: Role) -> Vec<String> {
+        let problem = asked(order, role).expect_err("it is invalid");
         problem.errors.into_iter().map(|error| error.pointer).collect()
     }
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
-        let mut order = order();
-        order["items"] =
-            json!([{"productId": "a b", "quantity": 0}, {"productId": "TEA", "quantity": 1}]);
-        order["currency"] = json!("EURO");
-        order["paymentMethod"] = json!("");
-        order["address"]["city"] = json!("x".repeat(101));
-        order["deliveryInstructions"] = json!("bell\u{7}");
+        let wrong = json!({
+            "customerId": "",
+            "items": [{"productId": "a b", "quantity": 0}, {"productId": "TEA", "quantity": 1, "unitPrice": "0.01"}],
+            "address": {"streetAddress": 1, "city": "x".repeat(101), "country": "IE", "planet": "Earth"},
+            "deliveryInstructions": "bell\u{7}", "currency": "EURO", "totalAmount": 5, "coupon": "FREE",
+        });
         assert_eq!(
-            pointers(order),
+            pointers(wrong, Role::Customer),
             [
-                "/items/0/quantity",
+                "/customerId",
                 "/items/0/productId",
-                "/currency",
+                "/items/0/quantity",
+                "/items/1/unitPrice",
+                "/address/streetAddress",
                 "/address/city",
+                "/address/postalCode",
+                "/address/planet",
                 "/deliveryInstructions",
-                "/paymentMethod"
+                "/paymentMethod",
+                "/currency",
+                "/totalAmount",
+                "/coupon",
             ]
         );
+        let nothing = ["/items", "/address", "/paymentMethod", "/currency"];
+        assert_eq!(pointers(json!({}), Role::Customer), nothing);
+        assert_eq!(pointers(json!({}), Role::Service)[0], "/customerId");
     }
 
     #[test]
-    fn lines_of_one_product_are_one_line_and_cannot_pass_the_limit_together() {
-        let mut order = order();
-        order["items"] =
-            json!([{"productId": "TEA", "quantity": 2}, {"productId": "TEA", "quantity": 3}]);
-        let asked = asked(order.clone(), Role::Customer).unwrap_or_else(|p| panic!("{p:?}"));
-        assert_eq!(asked.quantities.into_iter().collect::<Vec<_>>(), [("TEA".parse().unwrap(), 5)]);
-
-        order["items"] = json!([{"productId": "TEA", "quantity": MAX_QUANTITY}, {"productId": "TEA", "quantity": 1}]);
-        assert_eq!(pointers(order), ["/items/1/quantity"]);
-    }
-
-    #[test]
-    fn an_order_has_one_to_fifty_items() {
-        for count in [0, MAX_LINES + 1] {
+    fn the_total_has_the_decimals_of_the_currency() {
+        let total = |currency: &str, total: &str| {
             let mut order = order();
-            order["items"] = json!(vec![json!({"productId": "TEA", "quantity": 1}); count]);
-            assert_eq!(pointers(order), ["/items"]);
-        }
+            order["currency"] = json!(currency);
+            order["totalAmount"] = json!(total);
+            asked(order, Role::Customer).is_ok()
+        };
+        assert!(total("EUR", "1.23") && total("JPY", "123") && total("KWD", "1.234"));
+        assert!(!total("EUR", "1.234") && !total("JPY", "1.2") && !total("EUR", "-1"));
     }
 
     #[test]
@@ -342,12 +283,26 @@ mod tests {
         assert_eq!(status(asked(order(), Role::Operator)), Err(StatusCode::UNPROCESSABLE_ENTITY));
     }
 
-    #[test]
-    fn a_field_that_is_not_known_is_refused() {
-        for pointer in ["", "/items/0", "/address"] {
-            let mut order = order();
-            order.pointer_mut(pointer).unwrap()["unitPrice"] = json!("0.01");
-            assert!(serde_json::from_value::<OrderBody>(order).is_err(), "{pointer}");
+    proptest! {
+        #[test]
+        fn whatever_is_sent_is_within_the_limits_or_refused_with_what_to_change(
+            body in like(&order()), role in prop::sample::select(vec![Role::Customer, Role::Operator]),
+        ) {
+            match asked(body, role) {
+                Ok(asked) => {
+                    let units = asked.quantities.values().map(|quantity| quantity.units);
+                    prop_assert!(units.clone().all(|units| (1..=MAX_QUANTITY).contains(&units)));
+                    prop_assert!((1..=MAX_LINES).contains(&units.count()));
+                    prop_assert!(asked.payment_method.chars().count() <= 128);
+                }
+                Err(problem) if problem.status == StatusCode::FORBIDDEN => {
+                    prop_assert_eq!(role, Role::Customer);
+                }
+                Err(problem) => {
+                    prop_assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
+                    prop_assert!(!problem.errors.is_empty());
+                }
+            }
         }
     }
 }

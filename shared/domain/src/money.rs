@@ -24,7 +24,7 @@ pub enum BadMoney {
         "must be a decimal number in quotes, such as \"12.50\", with at most {decimals} decimals for this currency"
     )]
     Amount { decimals: u32 },
-    #[error("must be at most {}", Money::MAX_MINOR)]
+    #[error("must be at most {} minor units, such as cents", Money::MAX_MINOR)]
     TooLarge,
     #[error("amounts in {0} and {1} cannot be added")]
     Mixed(Currency, Currency),

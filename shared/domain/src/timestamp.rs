@@ -25,8 +25,8 @@ use time::format_description::well_known::Rfc3339;
 pub struct Timestamp(i64);
 
 #[derive(Debug, thiserror::Error)]
-#[error("not an RFC 3339 time: {0}")]
-pub struct BadTimestamp(String);
+#[error("must be an RFC 3339 time from 1970 on, such as 2026-01-31T09:00:00Z")]
+pub struct BadTimestamp;
 
 /// 9999-12-31T23:59:59.999Z: past it RFC 3339 has no year.
 const LAST: i64 = 253_402_300_799_999;
@@ -94,11 +94,11 @@ impl FromStr for Timestamp {
     type Err = BadTimestamp;
 
     fn from_str(text: &str) -> Result<Self, BadTimestamp> {
-        let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| BadTimestamp(text.into()))?;
+        let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| BadTimestamp)?;
         let millis = (at - OffsetDateTime::UNIX_EPOCH).whole_milliseconds();
         match i64::try_from(millis) {
             Ok(millis) if (0..=LAST).contains(&millis) => Ok(Self(millis)),
-            _ => Err(BadTimestamp(text.into())),
+            _ => Err(BadTimestamp),
         }
     }
 }

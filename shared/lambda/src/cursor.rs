@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use trackops_aws::secrets::{Mac, Secret, SecretError};
 
 use crate::identity::Caller;
-use crate::problem::{FieldError, Problem};
+use crate::problem::Problem;
 
 /// Bytes of the HMAC that a cursor carries. Source: RFC 2104, section 5: half of it, and 80 bits at least.
 const TAG: usize = 16;
@@ -22,7 +22,7 @@ pub struct BadCursor;
 
 impl From<BadCursor> for Problem {
     fn from(bad: BadCursor) -> Self {
-        Self::invalid(vec![FieldError { pointer: "cursor".into(), detail: bad.to_string() }])
+        Self::field("cursor", bad)
     }
 }
 

@@ -5,43 +5,39 @@ use std::str::FromStr;
 
 use crate::problem::{FieldError, Problem};
 
+/// Errors that an answer lists.
+const MAX_ERRORS: usize = 100;
+
+/// Characters of a name that the answer repeats.
+const MAX_NAME: usize = 64;
+
 #[derive(Debug, Default)]
 pub struct Fields {
     errors: Vec<FieldError>,
+    /// There were more than an answer lists.
+    more: bool,
 }
 
 impl Fields {
     pub fn refuse(&mut self, pointer: impl Into<String>, detail: impl Display) {
+        if self.errors.len() == MAX_ERRORS {
+            self.more = true;
+            return;
+        }
         self.errors.push(FieldError { pointer: pointer.into(), detail: detail.to_string() });
     }
 
-    /// Notes the error and goes on.
-    pub fn check<T, E: Display>(&mut self, pointer: &str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.refuse(pointer, error)).ok()
+    /// As much of a name that the caller made up as an answer repeats.
+    pub fn excerpt(name: &str) -> String {
+        name.chars().take(MAX_NAME).collect()
     }
 
+    /// Notes the error and goes on.
     pub fn parse<T: FromStr>(&mut self, pointer: &str, text: &str) -> Option<T>
     where
         T::Err: Display,
     {
-        self.check(pointer, text.parse())
-    }
-
-    /// Text of 1 to `max` characters with no control characters in it (line breaks are fine).
-    pub fn text(&mut self, pointer: &str, text: &str, max: usize) {
-        let count = text.chars().count();
-        let control = text.chars().any(|c| c.is_control() && c != '\n' && c != '\r');
-        if text.trim().is_empty() || count > max {
-            self.refuse(pointer, format!("must have 1 to {max} characters"));
-        } else if control {
-            self.refuse(pointer, "must not have control characters");
-        }
-    }
-
-    pub fn optional_text(&mut self, pointer: &str, text: Option<&String>, max: usize) {
-        if let Some(text) = text {
-            self.text(pointer, text, max);
-        }
+        text.parse().map_err(|error| self.refuse(pointer, error)).ok()
     }
 
     pub fn range(&mut self, pointer: &str, number: u32, min: u32, max: u32) {
@@ -51,6 +47,13 @@ impl Fields {
     }
 
     pub fn finish(self) -> Result<(), Problem> {
-        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid(self.errors)) }
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        let problem = Problem::invalid(self.errors);
+        Err(match self.more {
+            true => problem.detail(format!("Only the first {MAX_ERRORS} errors are listed.")),
+            false => problem,
+        })
     }
 }

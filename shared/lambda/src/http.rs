@@ -21,10 +21,12 @@ use uuid::Uuid;
 use crate::error::chain;
 use crate::fields::Fields;
 use crate::identity::{Caller, Identity};
+use crate::input::Input;
 use crate::problem::Problem;
 use crate::task::TaskError;
 
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const IF_MATCH: &str = "If-Match";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Bytes. Fifty lines and an address take some 8 KiB.
@@ -32,9 +34,6 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// Bytes of a query parameter. The longest, a cursor, has some 300.
 const MAX_PARAMETER: usize = 1024;
-
-/// Characters of an unknown parameter's name that the answer repeats.
-const MAX_NAME: usize = 64;
 
 /// Entries of a page.
 const DEFAULT_LIMIT: u32 = 20;
@@ -56,9 +55,7 @@ where
     F: Future<Output = Answer> + Send,
 {
     serve_public(|request, cause| async {
-        let authorization = header_text(&request, &header::AUTHORIZATION);
-        let caller = identity.verify(authorization).await?;
-        handler(Call { caller, cause, request }).await
+        handler(call(&identity, request, cause).await?).await
     })
     .await
 }
@@ -70,6 +67,12 @@ where
     F: Future<Output = Answer> + Send,
 {
     lambda_http::run(service_fn(|request| answer(&handler, request))).await
+}
+
+async fn call(identity: &Identity, request: Request, cause: Cause) -> Result<Call, Problem> {
+    let authorization = header_text(&request, &header::AUTHORIZATION);
+    let caller = identity.verify(authorization).await?;
+    Ok(Call { caller, cause, request })
 }
 
 /// Serves an endpoint, and other functions that invoke it directly with JSON: IAM lets those in.
@@ -87,9 +90,7 @@ where
     G: Future<Output = Result<O, TaskError>> + Send,
 {
     let authenticated = |request: Request, cause| async {
-        let authorization = header_text(&request, &header::AUTHORIZATION);
-        let caller = identity.verify(authorization).await?;
-        handler(Call { caller, cause, request }).await
+        handler(call(&identity, request, cause).await?).await
     };
     let (authenticated, direct) = (&authenticated, &direct);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
@@ -141,7 +142,28 @@ fn cause(headers: &HeaderMap) -> Cause {
     Cause {
         correlation_id: correlation_id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
         causation_id: None,
-        traceparent: text(&TRACEPARENT).filter(|t| t.len() == 55).map(str::to_owned),
+        traceparent: text(&TRACEPARENT).filter(is_traceparent).map(str::to_owned),
+    }
+}
+
+/// Source: W3C Trace Context, section 3.2; of version 00, the only one there is.
+fn is_traceparent(text: &&str) -> bool {
+    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let parts: Vec<&str> = text.split('-').collect();
+    matches!(parts[..], ["00", trace, parent, flags]
+        if (trace.len(), parent.len(), flags.len()) == (32, 16, 2)
+            && [trace, parent, flags].into_iter().all(hex))
+}
+
+/// The value of a header that says something only when it is there once.
+pub fn single_header<'a>(
+    request: &'a Request,
+    name: &str,
+) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut values = request.headers().get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Problem::field(name, "must be given once")),
+        (value, None) => Ok(value),
     }
 }
 
@@ -161,20 +183,20 @@ pub fn path_param<T: FromStr>(
 
 /// The version that `If-Match` asks for. Source: RFC 9110, section 13.1.1; our tags are strong and single.
 pub fn if_match(request: &Request) -> Result<Option<u64>, Problem> {
-    let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
+    let Some(value) = single_header(request, IF_MATCH)? else { return Ok(None) };
     let tag = value.to_str().unwrap_or_default().trim();
     if tag == "*" {
         return Ok(None);
     }
     let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-    match version.and_then(|version| version.parse().ok()) {
-        Some(version) => Ok(Some(version)),
-        None => {
-            let mut fields = Fields::default();
-            fields.refuse("If-Match", "must be the ETag of an earlier answer, such as \"3\"");
-            fields.finish().map(|()| None)
-        }
-    }
+    // One spelling per version: neither "03" nor "+3" is an ETag of ours.
+    let spelled = |digits: &str| {
+        let version = digits.parse::<u64>().ok()?;
+        (version.to_string() == digits).then_some(version)
+    };
+    version.and_then(spelled).map(Some).ok_or_else(|| {
+        Problem::field(IF_MATCH, "must be the ETag of an earlier answer, such as \"3\"")
+    })
 }
 
 /// The parameters of a list's query, each taken once; what nobody took is refused at the end.
@@ -219,15 +241,14 @@ impl Query {
 
     pub fn finish(mut self) -> Result<(), Problem> {
         for name in self.given.keys() {
-            let name: String = name.chars().take(MAX_NAME).collect();
-            self.fields.refuse(name, "is not a parameter of this list");
+            self.fields.refuse(Fields::excerpt(name), "is not a parameter of this list");
         }
         self.fields.finish()
     }
 }
 
-/// The JSON body. Unknown fields are refused by the type.
-pub fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
+/// The JSON body, well-formed; [`Input::read`] says whether it is what it should be.
+pub fn body(request: &Request) -> Result<Input, Problem> {
     let content_type = header_text(request, &header::CONTENT_TYPE).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
@@ -246,20 +267,9 @@ pub fn body<T: DeserializeOwned>(request: &Request) -> Result<T, Problem> {
         ));
     }
     serde_json::from_slice(bytes).map_err(|error| {
-        use serde_json::error::Category;
-        let problem = match error.classify() {
-            Category::Data => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid-request",
-                "The body does not have the fields it should have.",
-            ),
-            _ => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "malformed-json",
-                "The body is not well-formed JSON.",
-            ),
-        };
-        problem.detail(error.to_string())
+        let title = "The body is not well-formed JSON.";
+        // Says what of JSON is broken and where, and knows nothing of our types.
+        Problem::new(StatusCode::BAD_REQUEST, "malformed-json", title).detail(error.to_string())
     })
 }
 
@@ -303,6 +313,8 @@ pub fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Res
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -350,6 +362,125 @@ mod tests {
             let mut query = asking(&[("limit", &[odd])]);
             query.limit();
             assert_eq!(refused(query), ["limit"], "{odd}");
+        }
+    }
+
+    fn sent(content_type: &str, content: impl Into<Body>) -> Result<Input, Problem> {
+        let mut request = Request::new(content.into());
+        let content_type = HeaderValue::from_str(content_type).unwrap();
+        request.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        body(&request)
+    }
+
+    #[test]
+    fn a_body_is_json_and_says_so() {
+        let media_types = ["application/json", "Application/JSON; charset=utf-8"];
+        for media_type in media_types {
+            assert_eq!(sent(media_type, "{}").unwrap(), Input::Object(Vec::new()));
+        }
+        let others = ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"];
+        for media_type in others {
+            let refused = sent(media_type, "{}").unwrap_err();
+            assert_eq!(refused.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{media_type}");
+        }
+        assert_eq!(body(&Request::default()).unwrap_err().kind, "unsupported-media-type");
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_400_and_says_nothing_of_the_inside() {
+        let deep = "[".repeat(MAX_BODY);
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(sent("application/json", nested(127)).is_ok());
+        let nested = nested(128);
+        let broken: [&[u8]; 15] = [
+            b"",
+            b" ",
+            b"{",
+            b"{} {}",
+            b"{\"a\":}",
+            b"{'a': 1}",
+            b"{\"a\": 1,}",
+            b"nul",
+            b"NaN",
+            b"[01]",
+            b"[1e999]",
+            b"\"\\ud800\"",
+            b"\"\xff\"",
+            b"\xef\xbb\xbf{}",
+            deep.as_bytes(),
+        ];
+        for bytes in broken.into_iter().chain([nested.as_bytes()]) {
+            let problem = sent("application/json", bytes.to_vec()).unwrap_err();
+            let start = String::from_utf8_lossy(&bytes[..bytes.len().min(20)]).into_owned();
+            let named = (problem.status, problem.kind);
+            assert_eq!(named, (StatusCode::BAD_REQUEST, "malformed-json"), "{start}");
+            let detail = problem.detail.unwrap_or_default();
+            assert!(detail.len() < 100 && !detail.contains("Input"), "{start}: {detail}");
+        }
+    }
+
+    #[test]
+    fn a_body_has_64_kib_at_most_as_bytes_of_whatever_encoding_the_gateway_chose() {
+        let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+        for (bytes, outcome) in [(MAX_BODY, Ok(())), (MAX_BODY + 1, Err(413))] {
+            for body in [Body::Text(text(bytes)), Body::Binary(text(bytes).into_bytes())] {
+                let sent = sent("application/json", body);
+                let status = sent.map(drop).map_err(|problem| problem.status.as_u16());
+                assert_eq!(status, outcome, "{bytes}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_reading_a_body_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Err(problem) = sent("application/json", bytes) {
+                prop_assert_eq!(problem.status, StatusCode::BAD_REQUEST);
+            }
+        }
+    }
+
+    fn with_header(name: &'static str, values: &[&str]) -> Request {
+        let mut request = Request::default();
+        for value in values {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            request.headers_mut().append(name, value);
+        }
+        request
+    }
+
+    #[test]
+    fn a_version_is_asked_for_as_it_was_answered_or_not_at_all() {
+        let asked = |values: &[&str]| {
+            let version = if_match(&with_header(IF_MATCH, values));
+            version.map_err(|problem| problem.errors[0].pointer.clone())
+        };
+        assert_eq!((asked(&[]), asked(&["*"])), (Ok(None), Ok(None)));
+        let largest = format!("\"{}\"", u64::MAX);
+        assert_eq!((asked(&["\"3\""]), asked(&[&largest])), (Ok(Some(3)), Ok(Some(u64::MAX))));
+        let odd = ["", "3", "\"03\"", "\"+3\"", "\"-3\"", "W/\"3\"", "\"3\", \"4\"", "\"\u{e9}\""];
+        for odd in odd.into_iter().chain(["\"18446744073709551616\""]) {
+            assert_eq!(asked(&[odd]), Err("If-Match".into()), "{odd}");
+        }
+        assert_eq!(asked(&["\"3\"", "\"3\""]), Err("If-Match".into()));
+    }
+
+    #[test]
+    fn only_a_sane_correlation_id_and_a_traceparent_are_carried_on() {
+        let carried = |name, value: &str| {
+            let cause = cause(with_header(name, &[value]).headers());
+            (cause.correlation_id == value, cause.traceparent.as_deref() == Some(value))
+        };
+        for sane in ["order-7_a.b:c", &"x".repeat(128)] {
+            assert!(carried("x-correlation-id", sane).0, "{sane}");
+        }
+        for odd in ["", "a b", "a/b", "\u{e9}", "{\"$ne\":1}", &"x".repeat(129)] {
+            assert!(!carried("x-correlation-id", odd).0, "{odd}");
+        }
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(carried("traceparent", trace).1);
+        for odd in ["", &trace.replace('a', "A"), &trace.replace("00-0", "01-0"), &"-".repeat(55)] {
+            assert!(!carried("traceparent", odd).1, "{odd}");
         }
     }
 

@@ -4,22 +4,21 @@ use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use lambda_http::{Body, Request, Response};
 use sha2::{Digest, Sha256};
 
-use crate::fields::Fields;
-use crate::http::header_text;
+use crate::http::single_header;
 use crate::problem::Problem;
 
-const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const KEY: &str = "Idempotency-Key";
+/// Bytes.
+const MAX_KEY: usize = 255;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 pub fn key(request: &Request) -> Result<Option<&str>, Problem> {
-    let Some(value) = request.headers().get(KEY) else { return Ok(None) };
-    let key = header_text(request, &KEY).unwrap_or_default();
-    if (1..=255).contains(&key.len()) && value.to_str().is_ok() {
-        return Ok(Some(key));
-    }
-    let mut fields = Fields::default();
-    fields.refuse("Idempotency-Key", "must have 1 to 255 visible ASCII characters");
-    fields.finish().map(|()| None)
+    let Some(value) = single_header(request, KEY)? else { return Ok(None) };
+    let visible = |key: &&str| key.bytes().all(|byte| byte.is_ascii_graphic());
+    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+    key.filter(visible).map(Some).ok_or_else(|| {
+        Problem::field(KEY, format!("must have 1 to {MAX_KEY} visible ASCII characters"))
+    })
 }
 
 /// Tells whether two requests under one key are the same.
@@ -58,7 +57,7 @@ mod tests {
         for good in ["k", &"k".repeat(255)] {
             assert_eq!(keyed(good), Ok(true));
         }
-        for bad in ["", &"k".repeat(256), "\u{e9}"] {
+        for bad in ["", &"k".repeat(256), "\u{e9}", "my key", "my\tkey"] {
             assert_eq!(keyed(bad), Err(StatusCode::UNPROCESSABLE_ENTITY), "{bad}");
         }
     }

@@ -72,6 +72,11 @@ impl Problem {
         problem
     }
 
+    /// One field, header or parameter is not as it should be.
+    pub fn field(pointer: &str, detail: impl ToString) -> Self {
+        Self::invalid(vec![FieldError { pointer: pointer.to_owned(), detail: detail.to_string() }])
+    }
+
     /// Source of the challenges: RFC 6750, section 3.
     pub fn token_missing() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A bearer token is needed.")
