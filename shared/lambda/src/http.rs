@@ -55,9 +55,21 @@ where
     F: Future<Output = Answer> + Send,
 {
     serve_public(|request, cause| async {
-        handler(call(&identity, request, cause).await?).await
+        let call = call(&identity, request, cause).await?;
+        takes_no_parameters(&call.request)?;
+        handler(call).await
     })
     .await
+}
+
+/// [`serve`] for a list, whose handler checks the parameters: see [`Query`].
+pub async fn serve_list<H, F>(identity: Identity, handler: H) -> Result<(), Error>
+where
+    H: Fn(Call) -> F + Sync,
+    F: Future<Output = Answer> + Send,
+{
+    serve_public(|request, cause| async { handler(call(&identity, request, cause).await?).await })
+        .await
 }
 
 /// Serves an endpoint that has other means to know its caller, or needs none.
@@ -90,7 +102,9 @@ where
     G: Future<Output = Result<O, TaskError>> + Send,
 {
     let authenticated = |request: Request, cause| async {
-        handler(call(&identity, request, cause).await?).await
+        let call = call(&identity, request, cause).await?;
+        takes_no_parameters(&call.request)?;
+        handler(call).await
     };
     let (authenticated, direct) = (&authenticated, &direct);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
@@ -197,6 +211,14 @@ pub fn if_match(request: &Request) -> Result<Option<u64>, Problem> {
     version.and_then(spelled).map(Some).ok_or_else(|| {
         Problem::field(IF_MATCH, "must be the ETag of an earlier answer, such as \"3\"")
     })
+}
+
+fn takes_no_parameters(request: &Request) -> Result<(), Problem> {
+    let mut fields = Fields::default();
+    for (name, _) in request.query_string_parameters().iter() {
+        fields.refuse(Fields::excerpt(name), "is not a parameter of this endpoint");
+    }
+    fields.finish()
 }
 
 /// The parameters of a list's query, each taken once; what nobody took is refused at the end.
@@ -482,6 +504,14 @@ mod tests {
         for odd in ["", &trace.replace('a', "A"), &trace.replace("00-0", "01-0"), &"-".repeat(55)] {
             assert!(!carried("traceparent", odd).1, "{odd}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_without_parameters_takes_none() {
+        takes_no_parameters(&Request::default()).unwrap();
+        let query = HashMap::from([("dryRun".to_owned(), vec!["true".to_owned()])]);
+        let request = Request::default().with_query_string_parameters(query);
+        assert_eq!(takes_no_parameters(&request).unwrap_err().errors[0].pointer, "dryRun");
     }
 
     fn asked_knowing(tag: Option<&str>) -> Response<Body> {

@@ -8,6 +8,8 @@ async fn main() -> Result<(), Error> {
     let config = clients::config()?;
     let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await?);
     let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
-    http::serve(Identity::from_env()?, |call| list_reservations::handle(&inventory, &cursors, call))
-        .await
+    http::serve_list(Identity::from_env()?, |call| {
+        list_reservations::handle(&inventory, &cursors, call)
+    })
+    .await
 }

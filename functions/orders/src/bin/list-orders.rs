@@ -8,5 +8,6 @@ async fn main() -> Result<(), Error> {
     let config = clients::config()?;
     let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
     let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
-    http::serve(Identity::from_env()?, |call| list_orders::handle(&orders, &cursors, call)).await
+    http::serve_list(Identity::from_env()?, |call| list_orders::handle(&orders, &cursors, call))
+        .await
 }
