@@ -18,12 +18,12 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let expected = if_match(&call.request)?;
     let decide = |item: Option<StockItem>| {
         let item = item.ok_or_else(not_found)?;
-        let next = item.withdrawn(Timestamp::now(), &call.cause).map_err(refused)?;
-        let Some(next) = next else { return Ok(Write::Nothing(item)) };
-        if expected.is_some_and(|version| version != item.version) {
+        // Repeating it is safe, also with the version from before.
+        if !item.discontinued && expected.is_some_and(|version| version != item.version) {
             return Err(Problem::changed(item.version));
         }
-        Ok(Write::Replace(next))
+        let next = item.withdrawn(Timestamp::now(), &call.cause).map_err(refused)?;
+        Ok(next.map_or(Write::Nothing(item), Write::Replace))
     };
     show(StatusCode::OK, inventory.change_item(&sku, decide).await?)
 }
