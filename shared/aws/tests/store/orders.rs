@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use trackops_aws::aggregate::Table;
+use aws_sdk_dynamodb::types::AttributeValue;
+use trackops_aws::aggregate::{Item, Table};
 use trackops_aws::order_list::Filter;
 use trackops_aws::orders::{Orders, RecordError};
-use trackops_domain::order::{Fact, Order, OrderStatus, Reason};
-use trackops_domain::{OrderId, Timestamp};
+use trackops_domain::order::{
+    Address, Fact, Line, MAX_LINES, NewOrder, Order, OrderStatus, Reason,
+};
+use trackops_domain::{Cause, Money, OrderId, Timestamp};
 
 use crate::dynamodb::OwnTable;
-use crate::given::{at_once, cause, order};
+use crate::given::{at_once, cause, eur, order, sku};
 
 async fn orders() -> (Orders, OwnTable) {
     let own = OwnTable::like("OrdersTable").await;
@@ -182,5 +185,73 @@ async fn lists_are_newest_first_over_days_and_shards_and_pages_miss_and_repeat_n
             }
             assert_eq!(walked, expected, "{filter:?} by {limit}");
         }
+    }
+}
+
+/// Source: "DynamoDB item sizes and formats", in the DynamoDB Developer Guide.
+fn stored_bytes(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(digits) => digits.len() / 2 + 2,
+        AttributeValue::L(list) => {
+            3 + list.iter().map(|item| 1 + stored_bytes(item)).sum::<usize>()
+        }
+        AttributeValue::M(map) => 3 + item_bytes(map) + map.len(),
+        _ => 1,
+    }
+}
+
+fn item_bytes(item: &Item) -> usize {
+    item.iter().map(|(name, value)| name.len() + stored_bytes(value)).sum()
+}
+
+#[tokio::test]
+async fn the_largest_order_fits_an_item_and_its_events_the_bus_though_nothing_is_published() {
+    let (orders, own) = orders().await;
+    let id = OrderId::generate();
+    let text = |characters: usize| "🍵".repeat(characters);
+    let cause = Cause {
+        correlation_id: "x".repeat(128),
+        causation_id: Some("x".repeat(128)),
+        traceparent: Some("x".repeat(55)),
+    };
+    let line = |number| Line {
+        sku: sku(&format!("{number:0>64}")),
+        name: text(200),
+        quantity: 10_000,
+        unit_price: Money::MAX_MINOR / 10_000 / 50,
+    };
+    let largest = NewOrder {
+        id,
+        customer_id: "x".repeat(64).parse().unwrap(),
+        lines: (0..MAX_LINES).map(line).collect(),
+        currency: eur(),
+        address: Address {
+            street_address: text(200),
+            city: text(100),
+            state: Some(text(100)),
+            postal_code: text(20),
+            country: text(60),
+            phone_number: Some(text(30)),
+        },
+        delivery_instructions: Some(text(500)),
+        payment_method: text(128),
+        request_hash: "x".repeat(64),
+        payment_window: Duration::from_secs(900),
+    };
+    let largest = Order::place(largest, Timestamp::now(), cause.clone()).unwrap();
+    orders.place(&largest).await.unwrap().unwrap();
+    let longest =
+        [Fact::PaymentAwaited, Fact::Confirmed, Fact::ProcessingStarted, Fact::CancelRequested];
+    let ended = Fact::Compensated(Reason::CancelledByCustomer);
+    for fact in longest.into_iter().chain([ended]) {
+        orders.record(&id, |_| Ok(Some(fact)), &cause).await.unwrap();
+    }
+    let stored = item_bytes(&own.attributes(&Order::key(&id)).await);
+    assert!((50_000..400 * 1024).contains(&stored), "{stored} bytes");
+    let told = own.table.unpublished(&Order::key(&id)).await.unwrap().unwrap().outbox;
+    assert_eq!(told.len(), 6);
+    for event in told {
+        assert!(event.body.len() < 256 * 1024, "{} has {} bytes", event.id, event.body.len());
     }
 }
