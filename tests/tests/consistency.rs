@@ -8,6 +8,11 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, TargetK
 use trackops_testkit::workspace_root;
 use yaml_serde::Value;
 
+#[path = "common/template.rs"]
+mod template;
+
+use template::{functions, mapping, referenced, resources, template};
+
 #[test]
 fn every_binary_is_deployed_and_every_deployed_function_has_a_binary() {
     let metadata = metadata();
@@ -179,33 +184,7 @@ fn layer(package: &Package) -> String {
     if folder.starts_with("functions/") { "functions".to_owned() } else { folder.into_owned() }
 }
 
-fn template() -> Value {
-    let text =
-        fs::read_to_string(workspace_root().join("template.yaml")).expect("there is a template");
-    yaml_serde::from_str(&text).expect("the template is YAML")
-}
-
-fn resources(template: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    mapping(&template["Resources"])
-}
-
-fn functions(template: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    resources(template).filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function")
-}
-
 fn binary(function: &Value) -> &str {
     let binary = &function["Metadata"]["BuildProperties"]["Binary"];
     binary.as_str().unwrap_or_else(|| panic!("{function:?} names no binary"))
-}
-
-fn mapping(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let mapping = value.as_mapping().into_iter().flatten();
-    mapping.filter_map(|(key, value)| Some((key.as_str()?, value)))
-}
-
-/// The resource that `!GetAtt Resource.Arn` or `!Ref Resource` means.
-fn referenced(value: &Value) -> Option<&str> {
-    let Value::Tagged(tagged) = value else { return None };
-    let text = tagged.value.as_str()?;
-    Some(text.split_once('.').map_or(text, |(resource, _)| resource))
 }

@@ -1,5 +1,6 @@
 //! What TrackOps promises, tested through HTTP on one local cloud that all of these share.
 
+mod endpoints;
 mod failures;
 mod journeys;
 mod lists;
@@ -8,3 +9,5 @@ mod refusals;
 mod repetition;
 mod reservations;
 mod stock;
+#[path = "../common/template.rs"]
+mod template;
