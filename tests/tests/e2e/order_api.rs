@@ -297,7 +297,8 @@ async fn an_operator_sees_where_a_saga_stands_and_runs_it_again() {
     let saga = get(&world.customer, &path).await.expecting(StatusCode::OK).body;
     assert_eq!((&saga["atRest"], &saga["dueAt"]), (&json!(true), &Value::Null));
     let again = world.operator.ask_orders(Method::POST, &retry, None, None).await;
-    again.expecting_problem(StatusCode::CONFLICT);
+    let again = again.expecting_problem(StatusCode::CONFLICT);
+    assert_eq!(again.body["detail"], "It is CONFIRMED; its saga has nothing left to do.");
     let nobodys = "/api/orders/00000000-0000-7000-8000-000000000000/saga/retry";
     let nobodys = world.operator.ask_orders(Method::POST, nobodys, None, None).await;
     nobodys.expecting_problem(StatusCode::NOT_FOUND);

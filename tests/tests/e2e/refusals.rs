@@ -54,7 +54,8 @@ async fn only_operators_create_items_and_each_only_once() {
         "productId": tea, "productName": "Tea", "unitPrice": "1.00", "currency": "EUR", "availableQuantity": 9,
     });
     world.customer.create_item(&item).await.expecting_problem(StatusCode::FORBIDDEN);
-    world.operator.create_item(&item).await.expecting_problem(StatusCode::CONFLICT);
+    let again = world.operator.create_item(&item).await.expecting_problem(StatusCode::CONFLICT);
+    assert_eq!(again.body["type"], "urn:trackops:problem:product-exists");
     assert_eq!(world.operator.find_item(&tea).await.available_quantity, 5);
 }
 

@@ -63,6 +63,7 @@ async fn all_is_held_or_nothing_and_the_refusal_says_what_is_missing() {
     let (key, too_many) = (unique("key"), items(&[(&tea, 2), (&cup, 3)]));
     let refused = reserve(&world.operator, Some(&key), &too_many).await;
     let refused = refused.expecting_problem(StatusCode::CONFLICT);
+    assert_eq!(refused.body["type"], "urn:trackops:problem:out-of-stock");
     let errors = refused.body["errors"].as_array().expect("it says what is missing");
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert_eq!(errors[0]["pointer"], "/items/1/quantity");
@@ -109,7 +110,9 @@ async fn what_an_order_counts_on_is_not_released_behind_its_back() {
         (&json!(order.order_id), &json!("COMMITTED"))
     );
     let refused = release(&world.operator, &order.order_id).await;
-    refused.expecting_problem(StatusCode::CONFLICT);
+    let refused = refused.expecting_problem(StatusCode::CONFLICT);
+    assert_eq!(refused.body["type"], "urn:trackops:problem:reservation-conflict");
+    assert!(refused.body["detail"].is_string(), "it says what to do instead: {refused:?}");
     world.books_balance(&tea, 5, &[&order.order_id]).await;
 }
 

@@ -60,6 +60,7 @@ async fn stock_is_adjusted_and_never_below_what_is_promised() {
     let too_much = change(&world.operator, &tea, None, adjustment(-4)).await;
     let too_much = too_much.expecting_problem(StatusCode::CONFLICT);
     assert_eq!(too_much.body["type"], "urn:trackops:problem:stock-conflict");
+    assert_eq!(too_much.body["detail"], "only 3 are promised to nobody.");
     change(&world.operator, &tea, None, adjustment(-3)).await.expecting(StatusCode::OK);
     let item = world.operator.find_item(&tea).await;
     assert_eq!((item.on_hand_quantity, item.available_quantity, item.reserved_quantity), (2, 0, 2));
@@ -123,6 +124,7 @@ async fn a_discontinued_product_is_not_sold_and_a_reserved_one_is_not_discontinu
     let reserved = discontinue(&world.operator, &tea).await;
     let reserved = reserved.expecting_problem(StatusCode::CONFLICT);
     assert_eq!(reserved.body["type"], "urn:trackops:problem:stock-conflict");
+    assert_eq!(reserved.body["detail"], "2 are reserved.");
 
     world.cancel(&order.order_id).await;
     world.until_status(&order.order_id, &["CANCELLED"]).await;
