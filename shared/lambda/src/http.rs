@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use trackops_domain::Cause;
 use uuid::Uuid;
 
+use crate::cors::Cors;
 use crate::error::chain;
 use crate::fields::Fields;
 use crate::identity::{Caller, Identity};
@@ -70,7 +71,8 @@ where
     H: Fn(Request, Cause) -> F + Sync,
     F: Future<Output = Answer> + Send,
 {
-    lambda_http::run(service_fn(|request| answer(&handler, request))).await
+    let cors = Cors::from_env()?;
+    lambda_http::run(service_fn(|request| answer(&cors, &handler, request))).await
 }
 
 /// Serves an endpoint, and other functions that invoke it directly with JSON: IAM lets those in.
@@ -87,12 +89,13 @@ where
     D: Fn(I) -> G + Sync,
     G: Future<Output = Result<O, TaskError>> + Send,
 {
+    let cors = Cors::from_env()?;
     let authenticated = |request: Request, cause| async {
         let authorization = header_text(&request, &header::AUTHORIZATION);
         let caller = identity.verify(authorization).await?;
         handler(Call { caller, cause, request }).await
     };
-    let (authenticated, direct) = (&authenticated, &direct);
+    let (cors, authenticated, direct) = (&cors, &authenticated, &direct);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         let broken = |error: serde_json::Error| Diagnostic::from(TaskError::broken(error));
         if event.payload.get("httpMethod").is_none() {
@@ -101,20 +104,21 @@ where
             return serde_json::to_value(output).map_err(broken);
         }
         let payload = serde_json::from_value::<LambdaRequest>(event.payload).map_err(broken)?;
-        let mut http = Adapter::from(service_fn(|request| answer(authenticated, request)));
+        let mut http = Adapter::from(service_fn(|request| answer(cors, authenticated, request)));
         let response = http.call(LambdaEvent::new(payload, event.context)).await;
         serde_json::to_value(response.map_err(Diagnostic::from)?).map_err(broken)
     }))
     .await
 }
 
-async fn answer<H, F>(handler: &H, request: Request) -> Result<Response<Body>, Error>
+async fn answer<H, F>(cors: &Cors, handler: &H, request: Request) -> Result<Response<Body>, Error>
 where
     H: Fn(Request, Cause) -> F + Sync,
     F: Future<Output = Answer> + Send,
 {
     let cause = cause(request.headers());
     let (method, path) = (request.method().clone(), request.raw_http_path().to_owned());
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let correlation_id = cause.correlation_id.clone();
     let answer = handler(request, cause).await;
     if let Err(Problem { source: Some(source), .. }) = &answer {
@@ -128,6 +132,7 @@ where
         headers.insert(CORRELATION_ID, value);
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    cors.answer(&method, origin.as_ref(), headers);
     Ok(response)
 }
 
@@ -418,13 +423,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_not_kept_unless_it_says_so() {
+        let cors = Cors::from_env().unwrap();
         for (kept, policy) in [(false, "no-store"), (true, "private, no-cache")] {
             let handler = async |_: Request, _: Cause| {
                 let response = json(StatusCode::OK, &"body");
                 Ok(if kept { kept_by_caller(response) } else { response })
             };
             let handler = |request, cause| handler(request, cause);
-            let answer = answer(&handler, Request::default()).await.unwrap();
+            let answer = answer(&cors, &handler, Request::default()).await.unwrap();
             assert_eq!(answer.headers()[header::CACHE_CONTROL], policy);
         }
     }

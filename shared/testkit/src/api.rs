@@ -140,7 +140,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(crate) async fn read(asked: String, request: reqwest::RequestBuilder) -> Self {
+    /// The answer to a request that no method of [`Caller`] makes; `asked` names it when it is not as expected.
+    pub async fn read(asked: String, request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
