@@ -45,8 +45,7 @@ def lint(path):
     source = json.loads(json.dumps(decoded))
     found = [f"{path}: {name} {text}" for name, text in source_findings(source, path.parent)]
     try:
-        # The translator asks IAM for managed policies by name; ours are statements.
-        transformed = transform(packaged(source), {}, ManagedPolicyLoader(None))
+        transformed = as_deployed(source)
     except InvalidDocumentException as error:
         return found + [f"{path}: {cause.message}" for cause in error.causes]
     TRANSFORMED.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +70,12 @@ def source_findings(source, folder):
                 odd = asked ^ values.get("DefinitionSubstitutions", {}).keys()
                 if odd:
                     yield name, f"and its definition disagree on the substitutions {sorted(odd)}"
+
+
+def as_deployed(source, **parameters):
+    """The template as CloudFormation gets it from SAM, which looks at some of the parameters."""
+    # The translator asks IAM for managed policies by name; ours are statements.
+    return transform(packaged(source), parameters, ManagedPolicyLoader(None))
 
 
 def packaged(source):

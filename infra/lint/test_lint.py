@@ -328,5 +328,32 @@ class AsyncApi(unittest.TestCase):
         self.refused(", x-published-until: 2026-06-01", "", "thing.v1: set x-published-until")
 
 
+class OurTemplate(unittest.TestCase):
+    def wanting_a_key(self, **parameters):
+        """`{api: {key is wanted: methods}}`."""
+        decoded, _ = template.decode(str(template.ROOT / "template.yaml"))
+        source = json.loads(json.dumps(decoded))
+        methods = {}
+        for name, resource in template.as_deployed(source, **parameters)["Resources"].items():
+            if resource["Type"] == "AWS::ApiGateway::RestApi":
+                operations = methods[name] = {True: set(), False: set()}
+                for path in resource["Properties"]["Body"]["paths"].values():
+                    for method, operation in path.items():
+                        operations[{"api_key": []} in operation.get("security", [])].add(method)
+        self.assertTrue(methods)
+        return methods
+
+    def test_no_method_wants_an_api_key_by_default(self):
+        for api, methods in self.wanting_a_key().items():
+            self.assertEqual(methods[True], set(), api)
+
+    def test_where_keys_are_required_all_but_preflights_and_the_provider_need_one(self):
+        for api, methods in self.wanting_a_key(ApiKeyRequired="true").items():
+            if api == "PaymentsApi":
+                self.assertEqual(methods[True], set(), api)
+            else:
+                self.assertEqual(methods[False], {"options"}, api)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -67,12 +67,28 @@ Globals:
     Timeout: 30
     Environment: {Variables: {SEEN: SEEN_DIR}}
 Resources:
-  Api: {Type: AWS::Serverless::Api, Properties: {StageName: v1}}
+  Api:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: v1
+      MethodSettings:
+        - ResourcePath: /~1echo~1closed
+          HttpMethod: POST
+          ThrottlingRateLimit: 0
+          ThrottlingBurstLimit: 0
+      GatewayResponses:
+        DEFAULT_5XX: {ResponseTemplates: {application/json: '{"told": "nothing"}'}}
+        MISSING_AUTHENTICATION_TOKEN:
+          StatusCode: 404
+          ResponseTemplates: {application/json: '{"told": "not there"}'}
   Echo:
     Type: AWS::Serverless::Function
     Properties:
       FunctionName: test-echo
-      Events: {Post: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /echo, Method: post}}}
+      Events:
+        Post: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /echo, Method: post}}
+        Any: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /echo, Method: any}}
+        Closed: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /echo/closed, Method: post}}
   Queue: {Type: AWS::SQS::Queue, Properties: {VisibilityTimeout: 1}}
   FromQueue:
     Type: AWS::Serverless::Function
@@ -252,6 +268,9 @@ class Cloud:
         self.outputs = self.deploy("test", template)
         return self
 
+    def api(self, path):
+        return f"/_aws/execute-api/{self.outputs['ApiId']}/v1{path}"
+
     def invoke(self, event, function="test-echo"):
         answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         return json.loads(answer["Payload"].read())
@@ -330,11 +349,28 @@ class Patches(unittest.TestCase):
 
     def test_a_failed_function_tells_nothing_through_api_gateway(self):
         def as_aws(cloud):
-            path = f"/_aws/execute-api/{cloud.outputs['ApiId']}/v1/echo"
-            answer = cloud.http("POST", path, {"raise": 1})
-            return answer == (502, {"message": "Internal server error"})
+            answer = cloud.http("POST", cloud.api("/echo"), {"raise": 1})
+            return answer == (502, {"told": "nothing"})
 
         self.needs("api_gateway.hide_function_errors", as_aws)
+
+    def test_a_method_that_a_path_does_not_name_is_served_by_its_any_method(self):
+        def as_aws(cloud):
+            return cloud.http("PUT", cloud.api("/echo"))[0] == 200
+
+        self.needs("api_gateway.import_any_methods", as_aws)
+
+    def test_api_gateway_answers_by_itself_as_the_template_says(self):
+        def as_aws(cloud):
+            return cloud.http("GET", cloud.api("/nowhere")) == (404, {"told": "not there"})
+
+        self.needs("api_gateway.import_gateway_responses", as_aws)
+
+    def test_a_method_has_the_limits_that_the_template_gives_it(self):
+        def as_aws(cloud):
+            return cloud.http("POST", cloud.api("/echo/closed"), {})[0] == 429
+
+        self.needs("api_gateway.decode_method_settings", as_aws)
 
     def test_an_alarm_on_an_expression_is_accepted(self):
         template = """
@@ -537,8 +573,7 @@ class Faults(unittest.TestCase):
 
     def test_a_failed_call_through_api_gateway_is_a_502(self):
         patched.fault(target="lambda", function="echo", contains="f-d")
-        path = f"/_aws/execute-api/{patched.outputs['ApiId']}/v1/echo"
-        self.assertEqual(patched.http("POST", path, {"order": "f-d"})[0], 502)
+        self.assertEqual(patched.http("POST", patched.api("/echo"), {"order": "f-d"})[0], 502)
 
     def test_a_message_whose_function_fails_comes_again(self):
         fault = patched.fault(target="lambda", function="from-queue", contains="f-e", times=1)

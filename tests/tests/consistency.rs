@@ -13,6 +13,12 @@ mod template;
 
 use template::{functions, mapping, referenced, resources, template};
 
+/// Answers on every path of an API what no endpoint answers.
+const FALLBACK: &str = "edge-fallback";
+
+/// The provider asks it, with a signature: no client of ours, and no browser.
+const WITHOUT_KEYS: &str = "PaymentsApi";
+
 #[test]
 fn every_binary_is_deployed_and_every_deployed_function_has_a_binary() {
     let metadata = metadata();
@@ -30,7 +36,12 @@ fn every_binary_is_deployed_and_every_deployed_function_has_a_binary() {
 
     for binary in built {
         let times = deployed.iter().filter(|deployed| **deployed == binary).count();
-        assert_eq!(times, if binary == "relay-events" { 3 } else { 1 }, "deployments of {binary}");
+        let expected = match binary {
+            "relay-events" => 3,
+            FALLBACK => 4,
+            _ => 1,
+        };
+        assert_eq!(times, expected, "deployments of {binary}");
     }
 }
 
@@ -74,6 +85,141 @@ fn the_saga_calls_exactly_the_functions_that_nothing_else_calls() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(tasks, without_a_trigger);
+}
+
+#[test]
+fn on_every_path_the_fallback_takes_what_no_endpoint_does_and_knows_what_they_take() {
+    let template = template();
+    let mut endpoints: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();
+    for (_, function) in functions(&template).filter(|(_, it)| binary(it) != FALLBACK) {
+        for (api, path, method) in api_events(function) {
+            assert!(!["ANY", "OPTIONS"].contains(&method), "{method} {path} is for the fallback");
+            endpoints.entry(api).or_default().entry(path).or_default().insert(method);
+        }
+    }
+    let mut fallbacks = BTreeMap::new();
+    for (name, function) in functions(&template).filter(|(_, it)| binary(it) == FALLBACK) {
+        let events: Vec<_> = api_events(function).collect();
+        let api = events.first().expect("a fallback has events").0;
+        assert!(events.iter().all(|event| event.0 == api), "{name} is of one API");
+        let paths = &endpoints[api];
+        let taken: BTreeSet<_> = events.iter().map(|(_, path, method)| (*path, *method)).collect();
+        let both = paths.keys().flat_map(|path| [(*path, "ANY"), (*path, "OPTIONS")]);
+        let expected = both.chain([("/", "ANY"), ("/{proxy+}", "ANY")]).collect();
+        assert_eq!(taken, expected, "Events of {name}");
+
+        let told = &function["Properties"]["Environment"]["Variables"]["ENDPOINTS"];
+        let line = |(path, methods): (&&str, &BTreeSet<&str>)| {
+            methods.iter().fold((*path).to_owned(), |line, method| format!("{line} {method}"))
+        };
+        let expected: Vec<String> = paths.iter().map(line).collect();
+        assert_eq!(told.as_str(), Some(expected.join(", ").as_str()), "ENDPOINTS of {name}");
+        fallbacks.insert(api, name);
+    }
+    let with_a_fallback: BTreeSet<&str> = fallbacks.into_keys().collect();
+    assert_eq!(with_a_fallback, apis(&template).map(|(name, _)| name).collect());
+}
+
+#[test]
+fn every_api_has_limits_and_those_of_a_method_are_of_one_that_there_is() {
+    let template = template();
+    let shared = &template["Globals"]["Api"]["MethodSettings"];
+    let stage = shared.as_sequence().and_then(|all| all.first()).expect("limits of every API");
+    assert_eq!((&stage["ResourcePath"], &stage["HttpMethod"]), (&"/*".into(), &"*".into()));
+    assert_eq!(referenced(&stage["ThrottlingRateLimit"]), Some("ApiRequestsPerSecond"));
+    assert_eq!(referenced(&stage["ThrottlingBurstLimit"]), Some("ApiBurst"));
+
+    let events: BTreeSet<_> = functions(&template).flat_map(|(_, it)| api_events(it)).collect();
+    for (api, properties) in apis(&template) {
+        for setting in properties["MethodSettings"].as_sequence().into_iter().flatten() {
+            let path = setting["ResourcePath"].as_str().expect("a path");
+            // As CloudFormation wants it: JSON Pointer's `~1` for each slash but the first.
+            let path = path.strip_prefix("/~1").filter(|rest| !rest.contains('/'));
+            let path = path.unwrap_or_else(|| panic!("{api}: {setting:?} is not encoded"));
+            let path = format!("/{}", path.replace("~1", "/"));
+            let method = setting["HttpMethod"].as_str().expect("a method");
+            assert!(events.contains(&(api, path.as_str(), method)), "{api} has no {method} {path}");
+            let limit = |name: &str| setting[name].as_u64().unwrap_or_default();
+            let (rate, burst) = (limit("ThrottlingRateLimit"), limit("ThrottlingBurstLimit"));
+            assert!(0 < rate && rate <= burst, "{api} {method} {path}: {rate} a second, {burst}");
+        }
+    }
+}
+
+#[test]
+fn every_api_that_clients_use_counts_them_by_their_keys() {
+    let template = template();
+    let plan = resources(&template)
+        .find(|(_, resource)| resource["Type"] == "AWS::ApiGateway::UsagePlan")
+        .map(|(_, plan)| &plan["Properties"])
+        .expect("the template has a usage plan");
+    let counted: BTreeSet<&str> = plan["ApiStages"]
+        .as_sequence()
+        .into_iter()
+        .flatten()
+        .filter_map(|stage| referenced(&stage["ApiId"]))
+        .collect();
+    let required: BTreeSet<&str> = apis(&template)
+        .filter(|(_, api)| referenced(&api["Auth"]["ApiKeyRequired"]) == Some("ApiKeyRequired"))
+        .map(|(name, _)| name)
+        .collect();
+    let expected: BTreeSet<&str> =
+        apis(&template).map(|(name, _)| name).filter(|name| *name != WITHOUT_KEYS).collect();
+    assert_eq!(counted, expected, "APIs of the usage plan");
+    assert_eq!(required, expected, "APIs that may require a key");
+    let limit = |group: &str, name: &str| referenced(&plan[group][name]);
+    assert_eq!(limit("Throttle", "RateLimit"), Some("ClientRequestsPerSecond"));
+    assert_eq!(limit("Throttle", "BurstLimit"), Some("ClientBurst"));
+    assert_eq!(limit("Quota", "Limit"), Some("ClientRequestsPerDay"));
+}
+
+#[test]
+fn what_the_gateway_answers_by_itself_is_a_problem_that_the_documentation_has() {
+    let template = template();
+    let responses = &template["Globals"]["Api"]["GatewayResponses"];
+    let types: BTreeSet<&str> = mapping(responses).map(|(name, _)| name).collect();
+    for needed in ["DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED", "QUOTA_EXCEEDED", "REQUEST_TOO_LARGE"]
+    {
+        assert!(types.contains(needed), "{needed} is as AWS has it");
+    }
+    let documented = fs::read_to_string(workspace_root().join("docs/api.md")).expect("api.md");
+    for (name, response) in mapping(responses) {
+        let body = response["ResponseTemplates"]["application/json"].as_str().expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("a body is JSON");
+        let fields: BTreeSet<&str> =
+            body.as_object().into_iter().flatten().map(|(field, _)| field.as_str()).collect();
+        let status = &response["StatusCode"];
+        if status.is_null() {
+            assert_eq!(fields, BTreeSet::from(["type", "title"]), "{name}");
+        } else {
+            assert_eq!(fields, BTreeSet::from(["type", "title", "status"]), "{name}");
+            assert_eq!(body["status"].as_u64(), status.as_u64(), "{name}");
+        }
+        let kind =
+            body["type"].as_str().and_then(|kind| kind.strip_prefix("urn:trackops:problem:"));
+        let kind = kind.unwrap_or_else(|| panic!("{name} is no problem of ours"));
+        assert!(documented.contains(&format!("`{kind}`")), "docs/api.md lacks {kind}");
+        // `$context` would tell what API Gateway found, word for word of the request.
+        assert!(!body.to_string().contains('$'), "{name} repeats what it was asked");
+
+        let headers = &response["ResponseParameters"]["Headers"];
+        assert_eq!(headers["Content-Type"], "'application/problem+json'", "{name}");
+        assert_eq!(headers["Cache-Control"], "'no-store'", "{name}");
+        assert!(!headers["Access-Control-Allow-Origin"].is_null(), "{name} is hidden from pages");
+        let again = headers["Retry-After"].as_str().unwrap_or_default().trim_matches('\'');
+        assert_eq!(status == 429, again.parse().is_ok_and(|after: u32| after > 0), "{name}");
+    }
+    for (name, api) in apis(&template) {
+        assert!(api["GatewayResponses"].is_null(), "{name} answers otherwise than the others");
+    }
+}
+
+#[test]
+fn no_page_may_call_the_apis_unless_an_origin_is_given() {
+    let template = template();
+    assert_eq!(template["Parameters"]["CorsOrigin"]["Default"], "");
+    let variables = &template["Globals"]["Function"]["Environment"]["Variables"];
+    assert_eq!(referenced(&variables["CORS_ORIGIN"]), Some("CorsOrigin"));
 }
 
 #[test]
@@ -182,6 +328,23 @@ fn layer(package: &Package) -> String {
         folder.as_std_path().strip_prefix(workspace_root()).expect("a crate of this workspace");
     let folder = folder.to_string_lossy();
     if folder.starts_with("functions/") { "functions".to_owned() } else { folder.into_owned() }
+}
+
+fn apis(template: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    resources(template)
+        .filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Api")
+        .map(|(name, api)| (name, &api["Properties"]))
+}
+
+/// API, path and method of what a function serves.
+fn api_events(function: &Value) -> impl Iterator<Item = (&str, &str, &str)> {
+    let events = mapping(&function["Properties"]["Events"]);
+    events.filter(|(_, event)| event["Type"] == "Api").map(|(name, event)| {
+        let event = &event["Properties"];
+        let text = |field: &str| event[field].as_str().unwrap_or_else(|| panic!("{name}: {field}"));
+        let api = referenced(&event["RestApiId"]).unwrap_or_else(|| panic!("{name} is of no API"));
+        (api, text("Path"), text("Method"))
+    })
 }
 
 fn binary(function: &Value) -> &str {

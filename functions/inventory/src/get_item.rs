@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use trackops_aws::inventory::Inventory;
 use trackops_domain::Sku;
-use trackops_lambda::http::{Answer, Call, path_param, unless_known};
+use trackops_lambda::http::{Answer, Call, kept_by_caller, path_param, unless_known};
 use trackops_lambda::problem::Problem;
 use trackops_lambda::task::TaskError;
 
@@ -14,7 +14,7 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let item = inventory.find_item(&sku).await?.ok_or_else(not_found)?;
     let version = item.version;
     let view = ItemView::try_from(item).map_err(Problem::internal)?;
-    Ok(unless_known(&call.request, version, &view))
+    Ok(kept_by_caller(unless_known(&call.request, version, &view)))
 }
 
 #[derive(Deserialize)]

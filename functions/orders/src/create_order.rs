@@ -170,7 +170,11 @@ impl From<Address> for AddressBody {
 
 async fn price(products: &Products, asked: &Asked) -> Result<Vec<Line>, Problem> {
     let skus: Vec<Sku> = asked.quantities.keys().cloned().collect();
-    let mut known = products.find(&skus).await?;
+    // Who names a total has seen the price, and must not be refused for an older one.
+    let mut known = match asked.total {
+        Some(_) => products.find_now(&skus).await?,
+        None => products.find(&skus).await?,
+    };
     let mut fields = Fields::default();
     let mut lines = Vec::new();
     for (sku, quantity) in &asked.quantities {

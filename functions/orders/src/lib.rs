@@ -15,6 +15,7 @@ pub mod list_orders;
 pub mod orders_health;
 mod products;
 pub mod project_catalogue;
+mod recent;
 pub mod recover_sagas;
 pub mod retry_saga;
 mod saga;

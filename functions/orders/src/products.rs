@@ -8,11 +8,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trackops_aws::StoreError;
 use trackops_aws::catalogue::{Catalogue, Product};
-use trackops_domain::Sku;
 use trackops_domain::event::data::InventoryItemUpdated;
 use trackops_domain::money::{Amount, Currency};
+use trackops_domain::{Sku, Timestamp};
+
+use crate::recent::Recent;
 
 pub struct Products {
+    recent: Recent,
     catalogue: Catalogue,
     inventory: aws_sdk_lambda::Client,
     get_item_function: String,
@@ -56,16 +59,26 @@ impl CatalogueEntry {
 }
 
 impl Products {
-    pub const fn new(
+    pub fn new(
         catalogue: Catalogue,
         inventory: aws_sdk_lambda::Client,
         get_item_function: String,
     ) -> Self {
-        Self { catalogue, inventory, get_item_function }
+        Self { recent: Recent::new(), catalogue, inventory, get_item_function }
     }
 
-    /// Those of `skus` that exist.
+    /// Those of `skus` that exist, as they are or were a few seconds ago.
     pub async fn find(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
+        self.recent.find(skus, Timestamp::now(), async |skus| self.look_up(skus).await).await
+    }
+
+    /// Those of `skus` that exist, as they are.
+    pub async fn find_now(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
+        let now = Timestamp::now();
+        Ok(self.recent.keep(now, self.look_up(skus).await?))
+    }
+
+    async fn look_up(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
         let mut known = self.catalogue.find(skus).await?;
         let missing = skus.iter().filter(|sku| !known.contains_key(*sku));
         let asked = try_join_all(missing.map(|sku| self.ask(sku))).await?;

@@ -15,9 +15,11 @@ use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use trackops_domain::Cause;
 use uuid::Uuid;
 
+use crate::cors::Cors;
 use crate::error::chain;
 use crate::fields::Fields;
 use crate::identity::{Caller, Identity};
@@ -78,7 +80,8 @@ where
     H: Fn(Request, Cause) -> F + Sync,
     F: Future<Output = Answer> + Send,
 {
-    lambda_http::run(service_fn(|request| answer(&handler, request))).await
+    let cors = Cors::from_env()?;
+    lambda_http::run(service_fn(|request| answer(&cors, &handler, request))).await
 }
 
 async fn call(identity: &Identity, request: Request, cause: Cause) -> Result<Call, Problem> {
@@ -101,12 +104,13 @@ where
     D: Fn(I) -> G + Sync,
     G: Future<Output = Result<O, TaskError>> + Send,
 {
+    let cors = Cors::from_env()?;
     let authenticated = |request: Request, cause| async {
         let call = call(&identity, request, cause).await?;
         takes_no_parameters(&call.request)?;
         handler(call).await
     };
-    let (authenticated, direct) = (&authenticated, &direct);
+    let (cors, authenticated, direct) = (&cors, &authenticated, &direct);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         let broken = |error: serde_json::Error| Diagnostic::from(TaskError::broken(error));
         if event.payload.get("httpMethod").is_none() {
@@ -115,20 +119,21 @@ where
             return serde_json::to_value(output).map_err(broken);
         }
         let payload = serde_json::from_value::<LambdaRequest>(event.payload).map_err(broken)?;
-        let mut http = Adapter::from(service_fn(|request| answer(authenticated, request)));
+        let mut http = Adapter::from(service_fn(|request| answer(cors, authenticated, request)));
         let response = http.call(LambdaEvent::new(payload, event.context)).await;
         serde_json::to_value(response.map_err(Diagnostic::from)?).map_err(broken)
     }))
     .await
 }
 
-async fn answer<H, F>(handler: &H, request: Request) -> Result<Response<Body>, Error>
+async fn answer<H, F>(cors: &Cors, handler: &H, request: Request) -> Result<Response<Body>, Error>
 where
     H: Fn(Request, Cause) -> F + Sync,
     F: Future<Output = Answer> + Send,
 {
     let cause = cause(request.headers());
     let (method, path) = (request.method().clone(), request.raw_http_path().to_owned());
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let correlation_id = cause.correlation_id.clone();
     let answer = handler(request, cause).await;
     if let Err(Problem { source: Some(source), .. }) = &answer {
@@ -142,6 +147,7 @@ where
         headers.insert(CORRELATION_ID, value);
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    cors.answer(&method, origin.as_ref(), headers);
     Ok(response)
 }
 
@@ -309,12 +315,25 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 }
 
 /// The answer to a GET: 304 when the caller has this version already.
-/// Source: RFC 9110, section 13.1.2; the comparison is the weak one.
 pub fn unless_known(request: &Request, version: u64, body: &impl Serialize) -> Response<Body> {
+    not_again(request, versioned(StatusCode::OK, version, body))
+}
+
+/// The answer to a GET of what has no version: its `ETag` is a hash of its body.
+pub fn unless_same(request: &Request, mut response: Response<Body>) -> Response<Body> {
+    let body: &[u8] = response.body();
+    // 16 bytes: enough that two bodies never have the same by chance.
+    let tag = hex::encode(&Sha256::digest(body)[..16]);
+    tag_with(&mut response, &tag);
+    not_again(request, response)
+}
+
+/// Nothing but its headers when the caller has it already.
+/// Source: RFC 9110, section 13.1.2; the comparison is the weak one.
+fn not_again(request: &Request, mut response: Response<Body>) -> Response<Body> {
     let known = header_text(request, &header::IF_NONE_MATCH).unwrap_or_default();
-    let current = format!("\"{version}\"");
-    let is_known = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == current;
-    let mut response = versioned(StatusCode::OK, version, body);
+    let current = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    let is_known = |tag: &str| tag == "*" || Some(tag.strip_prefix("W/").unwrap_or(tag)) == current;
     if known.split(',').map(str::trim).any(is_known) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = Body::Empty;
@@ -323,13 +342,24 @@ pub fn unless_known(request: &Request, version: u64, body: &impl Serialize) -> R
     response
 }
 
+/// The caller's own cache may keep the answer, and asks each time whether it still holds.
+pub fn kept_by_caller(mut response: Response<Body>) -> Response<Body> {
+    let policy = HeaderValue::from_static("private, no-cache");
+    response.headers_mut().insert(header::CACHE_CONTROL, policy);
+    response
+}
+
 /// An answer that carries the version of what it shows, as a strong `ETag`.
 pub fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Response<Body> {
     let mut response = json(status, body);
-    if let Ok(etag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+    tag_with(&mut response, &version.to_string());
+    response
+}
+
+fn tag_with(response: &mut Response<Body>, tag: &str) {
+    if let Ok(etag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
         response.headers_mut().insert(header::ETAG, etag);
     }
-    response
 }
 
 #[cfg(test)]
@@ -532,6 +562,37 @@ mod tests {
         }
         for tag in [None, Some("\"2\""), Some("3"), Some("\"33\"")] {
             assert_eq!(asked_knowing(tag).status(), StatusCode::OK, "{tag:?}");
+        }
+    }
+    #[test]
+    fn what_has_no_version_is_sent_again_only_when_it_is_different() {
+        let asked_knowing = |tag: Option<&HeaderValue>, body: &str| {
+            let mut request = Request::default();
+            if let Some(tag) = tag {
+                request.headers_mut().insert(header::IF_NONE_MATCH, tag.clone());
+            }
+            unless_same(&request, json(StatusCode::OK, &body))
+        };
+        let first = asked_knowing(None, "one");
+        assert_eq!(first.status(), StatusCode::OK);
+        let tag = &first.headers()[header::ETAG];
+        assert_eq!(asked_knowing(Some(tag), "one").status(), StatusCode::NOT_MODIFIED);
+        let other = asked_knowing(Some(tag), "other");
+        assert_eq!(other.status(), StatusCode::OK);
+        assert_ne!(other.headers()[header::ETAG], tag);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_not_kept_unless_it_says_so() {
+        let cors = Cors::from_env().unwrap();
+        for (kept, policy) in [(false, "no-store"), (true, "private, no-cache")] {
+            let handler = async |_: Request, _: Cause| {
+                let response = json(StatusCode::OK, &"body");
+                Ok(if kept { kept_by_caller(response) } else { response })
+            };
+            let handler = |request, cause| handler(request, cause);
+            let answer = answer(&cors, &handler, Request::default()).await.unwrap();
+            assert_eq!(answer.headers()[header::CACHE_CONTROL], policy);
         }
     }
 }

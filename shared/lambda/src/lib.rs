@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod config;
+pub mod cors;
 pub mod cursor;
 pub mod error;
 pub mod fields;

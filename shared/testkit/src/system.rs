@@ -18,6 +18,9 @@ use trackops_http::Http1;
 /// Seconds an order waits for its payment here: long enough to act before it passes, short enough to see it pass.
 const PAYMENT_DEADLINE_SECONDS: u32 = 60;
 
+/// The origin whose pages may call the APIs.
+pub const CORS_ORIGIN: &str = "https://shop.example";
+
 /// Two test runs at once share it; it ends with the later one.
 const INSTANCE: &str = "test";
 
@@ -139,7 +142,8 @@ fn start() -> Result<String> {
     run(runner()?
         .args(["up", "--detach", "--json", "--no-demo", "--faults", "--port", "0"])
         .args(["--instance", INSTANCE, "--while-pid", &std::process::id().to_string()])
-        .args(["--parameter", &format!("PaymentDeadlineSeconds={PAYMENT_DEADLINE_SECONDS}")]))
+        .args(["--parameter", &format!("PaymentDeadlineSeconds={PAYMENT_DEADLINE_SECONDS}")])
+        .args(["--parameter", &format!("CorsOrigin={CORS_ORIGIN}")]))
 }
 
 /// The repository.

@@ -28,7 +28,7 @@ struct Arguments {
     /// How long the steady pace is kept
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     seconds: u32,
-    /// Orders placed at once
+    /// Orders placed at once; the API lets 500 pass
     #[arg(long, default_value_t = 200)]
     burst: u32,
     /// Cold starts of each function
