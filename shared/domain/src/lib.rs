@@ -11,6 +11,7 @@ pub mod payment;
 pub mod reservation;
 pub mod stock;
 pub mod timestamp;
+pub mod totals;
 
 pub use event::{Cause, Event};
 pub use id::{CustomerId, OrderId, Sku};
