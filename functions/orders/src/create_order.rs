@@ -7,7 +7,7 @@ use lambda_http::http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use trackops_aws::orders::Orders;
 use trackops_domain::money::{Currency, Money};
-use trackops_domain::order::{Address, Line, MAX_LINES, NewOrder, Order};
+use trackops_domain::order::{Address, Author, Line, MAX_LINES, NewOrder, Order};
 use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
 use trackops_lambda::fields::Fields;
 use trackops_lambda::http::{Answer, Call, body, versioned};
@@ -15,6 +15,7 @@ use trackops_lambda::idempotency;
 use trackops_lambda::identity::{Caller, Role};
 use trackops_lambda::problem::Problem;
 
+use crate::actor::actor;
 use crate::products::Products;
 use crate::view::OrderView;
 
@@ -102,6 +103,7 @@ pub async fn handle(
         fields.refuse("/items", format!("the total {error}"));
         fields.finish().err().unwrap_or_else(|| Problem::internal(error))
     })?;
+    let order = order.by(Author::Caller(actor(&call.caller)));
     if let Some(total) = asked.total.filter(|total| total.minor() != order.total) {
         let actual = Money::from_minor(order.total, order.currency).map_err(Problem::internal)?;
         let mut fields = Fields::default();

@@ -9,6 +9,7 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod reservation;
+pub mod saga;
 pub mod stock;
 pub mod timestamp;
 pub mod totals;
