@@ -88,6 +88,25 @@ fn the_saga_calls_exactly_the_functions_that_nothing_else_calls() {
 }
 
 #[test]
+fn every_step_of_the_saga_tells_what_it_did_also_when_it_failed() {
+    let asl = fs::read_to_string(workspace_root().join("infra/saga.asl.json"));
+    let asl: Value = yaml_serde::from_str(&asl.expect("the saga is there")).expect("it is JSON");
+    let noted = |output: &Value, outcome: &str| {
+        let step = format!("$merge([$states.context.State, {{'Outcome': {outcome}}}])");
+        let output = output.as_str().unwrap_or_default();
+        output.contains(&format!("'steps': [$states.input.steps, {step}]"))
+    };
+    for (name, state) in mapping(&asl["States"]).filter(|(_, state)| state["Type"] == "Task") {
+        assert!(noted(&state["Output"], "'Succeeded'"), "{name}");
+        // A run that is left to the recovery changes nothing, so nobody could store it.
+        let caught = state["Catch"].as_sequence().into_iter().flatten();
+        for catch in caught.filter(|catch| catch["Next"] != "LeaveToRecovery") {
+            assert!(noted(&catch["Output"], "$states.errorOutput.Error"), "{name}: {catch:?}");
+        }
+    }
+}
+
+#[test]
 fn on_every_path_the_fallback_takes_what_no_endpoint_does_and_knows_what_they_take() {
     let template = template();
     let mut endpoints: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();

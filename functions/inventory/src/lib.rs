@@ -8,6 +8,8 @@ pub mod delete_reservation;
 pub mod expire_reservations;
 pub mod get_item;
 pub mod get_reservation;
+pub mod get_stock_totals;
+pub mod inventory_health;
 pub mod list_items;
 pub mod list_reservations;
 mod page;

@@ -28,7 +28,8 @@ pub async fn handle(orders: &Orders, input: Input) -> Result<Step, TaskError> {
         let forward = order.status.direction() == Some(Direction::Forward);
         Ok(forward.then_some(Fact::Abandoned(reason)))
     };
-    let recorded = orders.record(&input.step.order_id, abandon, &input.step.cause).await;
+    let StepInput { order_id, cause, .. } = &input.step;
+    let recorded = orders.record(order_id, abandon, &input.step.author(), cause).await;
     // Not when a customer's cancellation was what stopped it: an alarm hangs on this line.
     if let Ok(order) = &recorded
         && order.reason == Some(Reason::Failure)

@@ -3,9 +3,11 @@
 use lambda_http::http::StatusCode;
 use trackops_aws::orders::{Orders, RecordError};
 use trackops_domain::OrderId;
-use trackops_domain::order::{Fact, Order};
+use trackops_domain::order::{Author, Fact, Order};
 use trackops_lambda::http::{Call, if_match};
 use trackops_lambda::problem::Problem;
+
+use crate::actor::actor;
 
 /// What a caller may do to an order, and its name in answers.
 const CHANGES: [(Fact, &str); 4] = [
@@ -31,7 +33,8 @@ pub async fn change(
             _ => Ok(Some(fact)),
         }
     };
-    match orders.record(id, decide, &call.cause).await {
+    let author = Author::Caller(actor(&call.caller));
+    match orders.record(id, decide, &author, &call.cause).await {
         Ok(order) => Ok(order),
         Err(RecordError::NoOrder(_)) => Err(Problem::order_not_found()),
         Err(RecordError::Changed(version)) => Err(Problem::changed(version)),

@@ -10,5 +10,5 @@ pub async fn handle(orders: &Orders, input: StepInput) -> Result<Step, TaskError
     let close = |order: &trackops_domain::order::Order| {
         Ok(Some(Fact::Compensated(order.reason.unwrap_or(Reason::Failure))))
     };
-    outcome(orders.record(&input.order_id, close, &input.cause).await)
+    outcome(orders.record(&input.order_id, close, &input.author(), &input.cause).await)
 }

@@ -8,5 +8,5 @@ use crate::saga::{Step, StepInput, outcome};
 
 pub async fn handle(orders: &Orders, input: StepInput) -> Result<Step, TaskError> {
     let fact = |_: &_| Ok(Some(Fact::Confirmed));
-    outcome(orders.record(&input.order_id, fact, &input.cause).await)
+    outcome(orders.record(&input.order_id, fact, &input.author(), &input.cause).await)
 }

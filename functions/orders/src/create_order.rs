@@ -6,7 +6,7 @@ use lambda_http::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use trackops_aws::orders::Orders;
 use trackops_domain::money::{Currency, Money};
-use trackops_domain::order::{Address, Line, NewOrder, Order};
+use trackops_domain::order::{Address, Author, Line, NewOrder, Order};
 use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
 use trackops_lambda::fields::Fields;
 use trackops_lambda::http::{Answer, Call, body, versioned};
@@ -16,6 +16,7 @@ use trackops_lambda::input::{Input, Object, amount, object, parsed, text};
 use trackops_lambda::problem::Problem;
 use trackops_lambda::quantities::{Quantities, quantities};
 
+use crate::actor::actor;
 use crate::products::Products;
 use crate::view::OrderView;
 
@@ -81,6 +82,7 @@ pub async fn handle(
     };
     let order = Order::place(new, Timestamp::now(), call.cause)
         .map_err(|error| Problem::field("/items", format!("the total {error}")))?;
+    let order = order.by(Author::Caller(actor(&call.caller)));
     if let Some(total) = asked.total.filter(|total| total.minor() != order.total) {
         let actual = Money::from_minor(order.total, order.currency).map_err(Problem::internal)?;
         let (total, actual) = (total.to_decimal(), actual.to_decimal());

@@ -1,6 +1,7 @@
 //! The orders service: placing and cancelling orders, and the saga that carries them.
 
 pub mod abandon_order;
+mod actor;
 pub mod await_payment;
 pub mod cancel_order;
 mod change;
@@ -14,11 +15,13 @@ pub mod get_saga;
 pub mod list_orders;
 pub mod orders_health;
 mod products;
+mod progress;
 pub mod project_catalogue;
 mod recent;
 pub mod recover_sagas;
 pub mod retry_saga;
 mod saga;
+mod saga_view;
 pub mod start_saga;
 pub mod update_order_status;
 mod view;

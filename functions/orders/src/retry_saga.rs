@@ -8,7 +8,7 @@ use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
 
 use crate::saga::Sagas;
-use crate::view::SagaView;
+use crate::saga_view::SagaView;
 
 pub async fn handle(orders: &Orders, sagas: &Sagas, call: Call) -> Answer {
     call.caller.must_be(&[Role::Operator, Role::Service])?;
@@ -20,5 +20,5 @@ pub async fn handle(orders: &Orders, sagas: &Sagas, call: Call) -> Answer {
             .detail(format!("It is {}; its saga has nothing left to do.", order.status)));
     }
     sagas.run(&order, call.cause).await?;
-    Ok(versioned(StatusCode::ACCEPTED, order.version, &SagaView::from(&order)))
+    Ok(versioned(StatusCode::ACCEPTED, order.version, &SagaView::of(order, &call.caller)))
 }

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use trackops_aws::StoreError;
 use trackops_aws::orders::RecordError;
 use trackops_domain::event::Cause;
-use trackops_domain::order::{Direction, Order, OrderStatus};
+use trackops_domain::order::{Author, Direction, Order, OrderStatus};
 use trackops_domain::{OrderId, Timestamp};
 use trackops_lambda::task::TaskError;
 use uuid::Uuid;
+
+use crate::progress;
 
 pub struct Sagas {
     client: aws_sdk_sfn::Client,
@@ -72,6 +74,13 @@ impl Sagas {
 pub struct StepInput {
     pub order_id: OrderId,
     pub cause: Cause,
+    run: Option<Value>,
+}
+
+impl StepInput {
+    pub fn author(&self) -> Author {
+        progress::author(self.run.as_ref())
+    }
 }
 
 /// What a step on an order answers.

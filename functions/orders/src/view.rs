@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use trackops_domain::money::{BadMoney, Currency, Money};
-use trackops_domain::order::{Direction, Line, Order, OrderStatus, Reason};
+use trackops_domain::order::{Line, Order, OrderStatus, Reason};
 use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
 use trackops_lambda::problem::Problem;
 
@@ -36,43 +36,6 @@ pub struct LineView {
     quantity: u32,
     unit_price: String,
     line_total: String,
-}
-
-/// Where the saga of an order stands, as the order knows it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SagaView {
-    order_id: OrderId,
-    direction: Direction,
-    status: OrderStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    /// Nobody has to do anything for the order now.
-    at_rest: bool,
-    /// When the recovery runs it again if nothing happens before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due_at: Option<Timestamp>,
-    payment_deadline: Timestamp,
-    updated_at: Timestamp,
-    version: u64,
-}
-
-impl From<&Order> for SagaView {
-    fn from(order: &Order) -> Self {
-        let due_at = order.due_at();
-        Self {
-            order_id: order.id,
-            // An order that rests has gone forward as far as it can.
-            direction: order.status.direction().unwrap_or(Direction::Forward),
-            status: order.status,
-            reason: order.reason,
-            at_rest: due_at.is_none(),
-            due_at,
-            payment_deadline: order.payment_deadline,
-            updated_at: order.updated_at,
-            version: order.version,
-        }
-    }
 }
 
 impl TryFrom<Order> for OrderView {

@@ -17,6 +17,11 @@ pub struct Due {
 }
 
 impl Table {
+    /// Whether what is due can be found.
+    pub async fn check_due(&self) -> Result<(), StoreError> {
+        self.index("due", "due_at", 0, Timestamp::now(), Page::default()).await.map(drop)
+    }
+
     /// What is due now, longest overdue first, at most a page of each shard.
     pub async fn due(&self, now: Timestamp) -> Result<Vec<Due>, StoreError> {
         let pages =

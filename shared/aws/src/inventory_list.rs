@@ -55,7 +55,7 @@ impl ReservationFilter {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum List {
+pub(crate) enum List {
     Items,
     Reservations,
 }
@@ -85,9 +85,9 @@ impl List {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    place: String,
-    key: String,
+pub(crate) struct Entry {
+    pub(crate) place: String,
+    pub(crate) key: String,
 }
 
 fn index_keys(list: List, key: &str, place: String) -> Vec<(&'static str, String)> {
@@ -108,6 +108,11 @@ pub(crate) fn reservation_keys(reservation: &Reservation) -> Vec<(&'static str, 
 }
 
 impl Inventory {
+    /// Whether the lists can be read.
+    pub async fn check_lists(&self) -> Result<(), StoreError> {
+        entries(self.table(), List::Items, 0, &None, 1).await.map(drop)
+    }
+
     pub async fn list_items(
         &self,
         filter: &ItemFilter,
@@ -174,7 +179,7 @@ async fn page<T: Aggregate>(
 }
 
 /// The next `count` entries of a partition.
-async fn entries(
+pub(crate) async fn entries(
     table: &Table,
     list: List,
     shard: u32,

@@ -16,5 +16,6 @@ pub mod outbox;
 pub mod payments;
 pub mod retry;
 pub mod secrets;
+mod stock_totals;
 
 pub use error::StoreError;

@@ -1,6 +1,6 @@
 //! The `orders` table: orders, and who of them somebody has to look at.
 
-use trackops_domain::order::{Fact, Order};
+use trackops_domain::order::{Author, Fact, Order};
 use trackops_domain::{Event, IllegalMove, OrderId, Timestamp, event::Cause};
 
 use crate::aggregate::{Aggregate, Table, Write};
@@ -80,6 +80,7 @@ impl Orders {
         &self,
         id: &OrderId,
         fact: impl Fn(&Order) -> Result<Option<Fact>, RecordError>,
+        author: &Author,
         cause: &Cause,
     ) -> Result<Order, RecordError> {
         let decide = |order: Option<Order>| {
@@ -88,6 +89,7 @@ impl Orders {
                 Some(fact) => order.after(fact, Timestamp::now(), cause)?,
                 None => None,
             };
+            let next = next.map(|next| next.by(author.clone()));
             Ok(next.map_or(Write::Nothing(order), Write::Replace))
         };
         self.table.decide(&Order::key(id), decide).await

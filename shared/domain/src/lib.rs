@@ -9,8 +9,10 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod reservation;
+pub mod saga;
 pub mod stock;
 pub mod timestamp;
+pub mod totals;
 
 pub use event::{Cause, Event};
 pub use id::{CustomerId, OrderId, Sku};

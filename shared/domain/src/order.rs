@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::data::{Data, OrderCreated, OrderStatusUpdated, PricedItem};
 use crate::event::{Cause, Event};
 use crate::money::{Amount, BadMoney, Currency, Money};
+use crate::saga::Run;
 use crate::{CustomerId, IllegalMove, OrderId, Sku, Timestamp};
 
 /// How long an order may be on its way (PENDING, CANCELLING) before the recovery runs its saga again.
@@ -231,6 +232,39 @@ pub struct TimelineEntry {
     pub status: OrderStatus,
     pub reason: Option<Reason>,
     pub cause: Cause,
+    /// `None`: from before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
+}
+
+/// Who did something to an order. The timeline says so, and no event does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub role: ActorRole,
+    /// Of the caller's token; the saga has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<CustomerId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActorRole {
+    Customer,
+    Operator,
+    Service,
+    Saga,
+}
+
+impl Actor {
+    pub const SAGA: Self = Self { role: ActorRole::Saga, subject: None };
+}
+
+/// Whose change it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Author {
+    Caller(Actor),
+    /// A run whose newest step makes the change; `None` when its definition is one that tells nothing of it.
+    Saga(Option<Run>),
 }
 
 /// What a customer asks for; prices are the catalogue's.
@@ -267,6 +301,10 @@ pub struct Order {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub timeline: Vec<TimelineEntry>,
+    /// The runs of its saga that changed it, the newest change last: three at most, because the saga has
+    /// no more than three changes to make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Run>,
 }
 
 impl Order {
@@ -293,7 +331,15 @@ impl Order {
             request_hash: new.request_hash,
             created_at: at,
             updated_at: at,
-            timeline: vec![TimelineEntry { version: 1, at, status, reason: None, cause }],
+            timeline: vec![TimelineEntry {
+                version: 1,
+                at,
+                status,
+                reason: None,
+                cause,
+                actor: None,
+            }],
+            runs: Vec::new(),
         })
     }
 
@@ -309,6 +355,26 @@ impl Order {
         self.reason = None;
         self.updated_at = self.created_at;
         self.timeline.truncate(1);
+        self.runs.clear();
+        self
+    }
+
+    /// The order when its newest change is by `author`.
+    #[must_use]
+    pub fn by(mut self, author: Author) -> Self {
+        let actor = match author {
+            Author::Caller(actor) => actor,
+            Author::Saga(run) => {
+                if let Some(run) = run {
+                    self.runs.retain(|known| known.instance != run.instance);
+                    self.runs.push(run.having_changed_it(self.updated_at));
+                }
+                Actor::SAGA
+            }
+        };
+        if let Some(newest) = self.timeline.last_mut() {
+            newest.actor = Some(actor);
+        }
         self
     }
 
@@ -335,6 +401,7 @@ impl Order {
             status,
             reason: next.reason,
             cause: cause.clone(),
+            actor: None,
         });
         Ok(Some(next))
     }
@@ -394,6 +461,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::saga::{SUCCEEDED, Step};
     use proptest::prelude::*;
 
     const REASONS: [Reason; 6] = [
@@ -446,6 +514,24 @@ mod tests {
         Order::place(new, Timestamp::from_millis(0), Cause::default()).unwrap()
     }
 
+    fn alice() -> Actor {
+        Actor { role: ActorRole::Customer, subject: Some("alice".parse().unwrap()) }
+    }
+
+    /// A run that has come as far as its first step.
+    fn ran(instance: &str) -> Run {
+        let at = Timestamp::from_millis(50_000);
+        let step = Step {
+            name: "ConfirmOrder".into(),
+            outcome: SUCCEEDED.into(),
+            attempts: 1,
+            started_at: at,
+            ended_at: at,
+        };
+        let instance = instance.into();
+        Run { instance, direction: Direction::Forward, started_at: at, steps: vec![step] }
+    }
+
     fn paid_for(status: OrderStatus) -> bool {
         use OrderStatus as S;
         matches!(status, S::Confirmed | S::Processing | S::Shipped | S::Delivered)
@@ -474,6 +560,31 @@ mod tests {
         }
 
         #[test]
+        fn whoever_changes_an_order_its_events_are_the_same_and_it_keeps_three_runs_at_most(
+            changes in prop::collection::vec((facts(), 0..20_u8), 0..40)
+        ) {
+            let (mut signed, mut plain) = (placed().by(Author::Caller(alice())), placed());
+            signed.id = plain.id;
+            for (fact, run) in changes {
+                let at = Timestamp::from_millis(60_000);
+                let Ok(Some(next)) = plain.after(fact, at, &Cause::default()) else { continue };
+                plain = next;
+                signed = signed.after(fact, at, &Cause::default()).unwrap().unwrap().by(match fact {
+                    Fact::PaymentAwaited | Fact::Confirmed | Fact::Abandoned(_) | Fact::Compensated(_) => {
+                        Author::Saga(Some(ran(&run.to_string())))
+                    }
+                    _ => Author::Caller(alice()),
+                });
+                prop_assert!(signed.runs.len() <= 3, "{:?}", signed.runs);
+            }
+            prop_assert!(signed.timeline.iter().all(|entry| entry.actor.is_some()));
+            for index in 0..plain.timeline.len() {
+                let json = |order: &Order| serde_json::to_string(&order.event_at(index)).unwrap();
+                prop_assert_eq!(json(&signed), json(&plain));
+            }
+        }
+
+        #[test]
         fn a_repeated_fact_changes_nothing(facts in prop::collection::vec(facts(), 0..40)) {
             let mut order = placed();
             for fact in facts {
@@ -496,6 +607,31 @@ mod tests {
                 prop_assert_eq!(on_its_way, order.due_at().is_some());
             }
         }
+    }
+
+    #[test]
+    fn a_run_that_changes_an_order_again_is_told_once_as_it_is_then() {
+        let at = Timestamp::from_millis;
+        let (first, second) = (ran("1"), ran("2"));
+        let (abandon, close) =
+            (Fact::Abandoned(Reason::OutOfStock), Fact::Compensated(Reason::OutOfStock));
+        let after = |order: Order, fact, millis, run: &Run| {
+            let next = order.after(fact, at(millis), &Cause::default()).unwrap().unwrap();
+            next.by(Author::Saga(Some(run.clone())))
+        };
+        let told = |order: &Order| -> Vec<_> {
+            let ends = |run: &Run| run.steps.iter().map(|step| step.ended_at.millis()).collect();
+            order.runs.iter().map(|run| (run.instance.clone(), ends(run))).collect()
+        };
+        let waits = after(placed(), Fact::PaymentAwaited, 60_000, &first);
+        let given_up = after(waits, abandon, 61_000, &second);
+        assert_eq!(told(&given_up), [("1".into(), vec![60_000]), ("2".into(), vec![61_000])]);
+        let mut longer = first;
+        longer.steps.push(longer.steps[0].clone());
+        let closed = after(given_up, close, 40_000, &longer);
+        let expected = [("2".into(), vec![61_000]), ("1".into(), vec![50_000, 50_000])];
+        assert_eq!(told(&closed), expected, "a clock that is behind ends no step before its start");
+        assert_eq!(closed.as_placed().runs, []);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod failures;
 mod journeys;
 mod lists;
 mod order_api;
+mod progress;
 mod refusals;
 mod repetition;
 mod reservations;

@@ -142,3 +142,89 @@ async fn a_discontinued_product_is_not_sold_and_a_reserved_one_is_not_discontinu
     })
     .await;
 }
+
+/// Added up for this request: what is kept from the last time may be half a minute old.
+async fn totals(caller: &Caller) -> Answer {
+    let header = Some(("Cache-Control", "no-cache"));
+    caller.ask_inventory(Method::GET, "/health", header, None).await
+}
+
+#[tokio::test]
+async fn totals_follow_what_is_stocked_reserved_and_discontinued() {
+    // So many that what other tests do meanwhile to theirs does not matter.
+    const HEAP: i64 = 900_000_000;
+    const NOISE: i64 = 10_000_000;
+    let world = World::new().await;
+    let count = async |field: &str| {
+        let totals = totals(&world.operator).await.expecting(StatusCode::OK);
+        totals.body[field].as_i64().unwrap_or_else(|| panic!("no {field} in {}", totals.body))
+    };
+    let changed = async |field: &str, before: i64, by: i64| {
+        eventually(&format!("{field} to change by about {by}"), async || {
+            let now = count(field).await - before;
+            if (now - by).abs() < NOISE { Ok(()) } else { Err(now.to_string()) }
+        })
+        .await;
+    };
+    let (on_hand, available, reserved, discontinued) = (
+        count("onHandQuantity").await,
+        count("availableQuantity").await,
+        count("reservedQuantity").await,
+        count("discontinuedItems").await,
+    );
+    let sand = world.stock("SAND", HEAP).await;
+    changed("onHandQuantity", on_hand, HEAP).await;
+
+    let body = json!({"items": [{"productId": sand, "quantity": HEAP / 3}]});
+    let held = world.operator.ask_inventory(Method::POST, "/reservations", None, Some(&body)).await;
+    let held = held.expecting(StatusCode::CREATED).body;
+    changed("reservedQuantity", reserved, HEAP / 3).await;
+    changed("availableQuantity", available, HEAP - HEAP / 3).await;
+
+    let id = held["reservationId"].as_str().expect("a reservation has an id");
+    let path = format!("/reservations/{id}");
+    world.operator.ask_inventory(Method::DELETE, &path, None, None).await.expecting(StatusCode::OK);
+    discontinue(&world.operator, &sand).await.expecting(StatusCode::OK);
+    changed("onHandQuantity", on_hand, 0).await;
+    assert!(count("discontinuedItems").await > discontinued, "it is not counted as discontinued");
+}
+
+#[tokio::test]
+async fn totals_are_for_operators_and_may_be_kept_for_a_while() {
+    let world = World::new().await;
+    world.stock("TEA", 0).await;
+    totals(&world.customer).await.expecting_problem(StatusCode::FORBIDDEN);
+    totals(&world.stranger(None)).await.expecting_problem(StatusCode::UNAUTHORIZED);
+    let totals = totals(&world.operator).await.expecting(StatusCode::OK);
+    assert_eq!(totals.header("cache-control"), Some("private, max-age=30"));
+    let shown = totals.body.as_object().expect("totals are an object");
+    let fields: Vec<_> = shown.keys().map(String::as_str).collect();
+    let expected = [
+        "availableQuantity",
+        "computedAt",
+        "discontinuedItems",
+        "lowStockItems",
+        "onHandQuantity",
+        "outOfStockItems",
+        "reservedQuantity",
+        "totalItems",
+    ];
+    assert_eq!(fields, expected);
+    let count = |field: &str| shown[field].as_u64().expect("a count is a number");
+    assert_eq!(count("onHandQuantity"), count("availableQuantity") + count("reservedQuantity"));
+    // One that is out is low, whatever its minimum.
+    assert!(count("outOfStockItems") >= 1 && count("lowStockItems") >= count("outOfStockItems"));
+    assert!(count("totalItems") >= count("lowStockItems"));
+}
+
+#[tokio::test]
+async fn the_health_of_inventory_is_told_part_by_part() {
+    let world = World::new().await;
+    let url = format!("{}/actuator/health", world.system.inventory);
+    let answer = world.http.get(&url).send().await.expect("inventory answers");
+    assert_eq!(answer.status(), StatusCode::OK);
+    let health: Value = answer.json().await.expect("health is JSON");
+    let up = json!({"status": "UP"});
+    let components = json!({"table": up, "backlog": up, "lists": up});
+    assert_eq!(health, json!({"status": "UP", "components": components}));
+}

@@ -7,8 +7,9 @@ use futures::future::join_all;
 use trackops_aws::StoreError;
 use trackops_aws::inventory::{Inventory, Wanted};
 use trackops_domain::money::Currency;
-use trackops_domain::order::{Address, Line as OrderLine, NewOrder, Order};
+use trackops_domain::order::{Address, Direction, Line as OrderLine, NewOrder, Order};
 use trackops_domain::reservation::Line;
+use trackops_domain::saga::{Run, SUCCEEDED, Step};
 use trackops_domain::stock::StockItem;
 use trackops_domain::{Cause, OrderId, Sku, Timestamp};
 
@@ -40,6 +41,26 @@ pub fn eur() -> Currency {
 
 pub fn sku(name: &str) -> Sku {
     name.parse().unwrap()
+}
+
+/// A run of the saga that confirms an order.
+pub fn run(instance: &str) -> Run {
+    let at = Timestamp::now();
+    let step = |name: &str| Step {
+        name: name.into(),
+        outcome: SUCCEEDED.into(),
+        attempts: 1,
+        started_at: at,
+        ended_at: at,
+    };
+    Run {
+        instance: instance.into(),
+        direction: Direction::Forward,
+        started_at: at,
+        steps: ["ReserveInventory", "ChargePayment", "CommitReservation", "ConfirmOrder"]
+            .map(step)
+            .to_vec(),
+    }
 }
 
 /// Placed at `at` and to be paid within a quarter of an hour.

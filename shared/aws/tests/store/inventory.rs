@@ -11,6 +11,7 @@ use trackops_aws::inventory_list::{ItemFilter, ReservationFilter};
 use trackops_domain::event::EventType;
 use trackops_domain::reservation::{Reservation, ReservationState, Shortage};
 use trackops_domain::stock::{Adjustment, ItemChange, StockItem};
+use trackops_domain::totals::Totals;
 use trackops_domain::{OrderId, Sku, Timestamp};
 
 use crate::dynamodb::OwnTable;
@@ -493,4 +494,70 @@ async fn books_balance(inventory: &Inventory, orders: &[Wanted]) {
         assert_eq!(item.on_hand - item.available, units(&promised), "{name} promised");
         assert_eq!(delivered - item.on_hand, units(&shipped), "{name} shipped");
     }
+}
+
+#[tokio::test]
+async fn totals_are_the_sum_of_all_products_whatever_their_partition_and_page() {
+    let (empty, _) = inventory(&[]).await;
+    assert_eq!(empty.totals().await.unwrap(), Totals::default());
+
+    // More than a hundred in each of the eight partitions, so that each takes more than a page.
+    let (inventory, _own) = inventory(&[]).await;
+    let mut expected = Totals::default();
+    let items: Vec<StockItem> = (0..1_000_u32)
+        .map(|number| {
+            let mut item = item(&format!("SKU-{number}"), number % 7, number % 3);
+            item.discontinued = number % 10 == 9;
+            item
+        })
+        .collect();
+    for hundred in items.chunks(100) {
+        at_once(100, async |index| inventory.add_item(&hundred[index]).await.unwrap()).await;
+    }
+    let held = wanted(OrderId::generate(), &[("SKU-6", 2), ("SKU-13", 6)]);
+    assert_eq!(reserve(&inventory, &held).await.state, ReservationState::Held);
+    for number in 0..1_000_u64 {
+        let units = number % 7;
+        let taken = if number == 6 { 2 } else { 6 * u64::from(number == 13) };
+        if number % 10 == 9 {
+            expected.discontinued += 1;
+            continue;
+        }
+        expected.items += 1;
+        expected.on_hand += units;
+        expected.available += units - taken;
+        expected.reserved += taken;
+        expected.out_of_stock += u64::from(units == taken);
+        expected.low += u64::from(units - taken <= number % 3);
+    }
+    assert_eq!((expected.items, expected.discontinued, expected.reserved), (900, 100, 8));
+    assert_eq!(inventory.totals().await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn totals_are_right_about_each_product_while_its_units_are_reserved_and_released() {
+    let items: Vec<_> = (0..20).map(|number| item(&format!("SKU-{number}"), 50, 0)).collect();
+    let (inventory, _own) = inventory(&items).await;
+    let trading = at_once(20, async |number| {
+        for _ in 0..5 {
+            let order = wanted(OrderId::generate(), &[(&format!("SKU-{number}"), 30)]);
+            reserve(&inventory, &order).await;
+            patiently(async || match inventory.release(&order.id, &cause()).await {
+                Err(ReservationError::Store(error)) => Err(error),
+                released => Ok(released.unwrap()),
+            })
+            .await;
+        }
+    });
+    let counting = async {
+        for _ in 0..20 {
+            let totals = inventory.totals().await.unwrap();
+            assert_eq!((totals.items, totals.on_hand), (20, 1_000));
+            assert_eq!(totals.available + totals.reserved, totals.on_hand, "{totals:?}");
+            assert_eq!(totals.reserved % 30, 0, "half of a reservation: {totals:?}");
+        }
+    };
+    tokio::join!(trading, counting);
+    let at_rest = inventory.totals().await.unwrap();
+    assert_eq!((at_rest.available, at_rest.reserved), (1_000, 0));
 }

@@ -7,17 +7,20 @@ use trackops_aws::aggregate::{Item, Table};
 use trackops_aws::order_list::Filter;
 use trackops_aws::orders::{Orders, RecordError};
 use trackops_domain::order::{
-    Address, Fact, Line, MAX_LINES, NewOrder, Order, OrderStatus, Reason,
+    Actor, Address, Author, Fact, Line, MAX_LINES, NewOrder, Order, OrderStatus, Reason,
 };
 use trackops_domain::{Cause, Money, OrderId, Timestamp};
 
 use crate::dynamodb::OwnTable;
-use crate::given::{at_once, cause, eur, order, sku};
+use crate::given::{at_once, cause, eur, order, run, sku};
 
 async fn orders() -> (Orders, OwnTable) {
     let own = OwnTable::like("OrdersTable").await;
     (Orders::new(own.table.clone()), own)
 }
+
+/// As a run of the saga that tells nothing of itself.
+const SAGA: Author = Author::Saga(None);
 
 async fn due(table: &Table, at: Timestamp) -> Vec<OrderId> {
     table.due(at).await.unwrap().into_iter().map(|due| due.id).collect()
@@ -49,7 +52,7 @@ async fn a_fact_told_twenty_times_at_once_happens_once() {
     let id = OrderId::generate();
     orders.place(&order(id, Timestamp::now())).await.unwrap().unwrap();
     let confirm =
-        async |_| orders.record(&id, |_| Ok(Some(Fact::Confirmed)), &cause()).await.unwrap();
+        async |_| orders.record(&id, |_| Ok(Some(Fact::Confirmed)), &SAGA, &cause()).await.unwrap();
     for told in at_once(20, confirm).await {
         assert_eq!((told.status, told.version), (OrderStatus::Confirmed, 2));
     }
@@ -58,10 +61,49 @@ async fn a_fact_told_twenty_times_at_once_happens_once() {
 }
 
 #[tokio::test]
+async fn what_a_run_did_is_stored_by_the_write_that_it_makes_and_by_no_other() {
+    let (orders, own) = orders().await;
+    let id = OrderId::generate();
+    orders.place(&order(id, Timestamp::now())).await.unwrap().unwrap();
+    let confirm = async |number: usize| {
+        let author = Author::Saga(Some(run(&number.to_string())));
+        orders.record(&id, |_| Ok(Some(Fact::Confirmed)), &author, &cause()).await.unwrap()
+    };
+    let told = at_once(20, confirm).await;
+    let stored = orders.find(&id).await.unwrap().unwrap();
+    assert!(told.iter().all(|order| *order == stored));
+    assert_eq!((stored.version, stored.runs.len()), (2, 1));
+    let confirmed = &stored.timeline[1];
+    assert_eq!(confirmed.actor, Some(Actor::SAGA));
+    assert_eq!(stored.runs[0].steps[3].ended_at, confirmed.at);
+
+    let before = own.attributes(&Order::key(&id)).await;
+    confirm(99).await;
+    assert_eq!(own.attributes(&Order::key(&id)).await, before, "a repetition wrote");
+    let size = serde_json::to_string(&stored.runs).unwrap().len();
+    assert!(size < 1_000, "a run takes {size} bytes of its order's item");
+}
+
+#[tokio::test]
+async fn an_order_from_before_runs_and_actors_were_kept_is_read_and_changed() {
+    let (orders, own) = orders().await;
+    let id = OrderId::generate();
+    orders.place(&order(id, Timestamp::now())).await.unwrap().unwrap();
+    let attributes = own.attributes(&Order::key(&id)).await;
+    assert!(!attributes.contains_key("runs"), "nothing was run yet");
+    let first = attributes["timeline"].as_l().unwrap()[0].as_m().unwrap();
+    assert!(!first.contains_key("actor"), "nobody signed it");
+    let author = Author::Saga(Some(run("1")));
+    let confirm = |_: &Order| Ok(Some(Fact::Confirmed));
+    let confirmed = orders.record(&id, confirm, &author, &cause()).await.unwrap();
+    assert_eq!(confirmed.runs.len(), 1);
+}
+
+#[tokio::test]
 async fn a_fact_that_cannot_be_true_and_an_order_that_is_not_there_are_told_apart() {
     let (orders, _) = orders().await;
     let id = OrderId::generate();
-    let ship = async || orders.record(&id, |_| Ok(Some(Fact::Shipped)), &cause()).await;
+    let ship = async || orders.record(&id, |_| Ok(Some(Fact::Shipped)), &SAGA, &cause()).await;
     assert!(matches!(ship().await, Err(RecordError::NoOrder(_))));
     orders.place(&order(id, Timestamp::now())).await.unwrap().unwrap();
     assert!(matches!(ship().await, Err(RecordError::Illegal(_))));
@@ -73,7 +115,7 @@ async fn the_due_index_follows_the_status() {
     let placed = order(OrderId::generate(), Timestamp::now());
     let (id, deadline) = (placed.id, placed.payment_deadline);
     let record = async |fact: Fact| {
-        orders.record(&id, |_| Ok(Some(fact)), &cause()).await.unwrap();
+        orders.record(&id, |_| Ok(Some(fact)), &SAGA, &cause()).await.unwrap();
     };
     let due = async |at: Timestamp| due(&own.table, at).await;
     let just_after = |at: Timestamp| at.plus(Duration::from_millis(1));
@@ -152,7 +194,10 @@ async fn lists_are_newest_first_over_days_and_shards_and_pages_miss_and_repeat_n
     });
     let placed = placed.await;
     let cancelled = &placed[20];
-    orders.record(&cancelled.id, |_| Ok(Some(Fact::CancelRequested)), &cause()).await.unwrap();
+    orders
+        .record(&cancelled.id, |_| Ok(Some(Fact::CancelRequested)), &SAGA, &cause())
+        .await
+        .unwrap();
 
     let all = |_: &Order| true;
     let (from, to) = (placed[30].created_at, placed[10].created_at);
@@ -245,7 +290,7 @@ async fn the_largest_order_fits_an_item_and_its_events_the_bus_though_nothing_is
         [Fact::PaymentAwaited, Fact::Confirmed, Fact::ProcessingStarted, Fact::CancelRequested];
     let ended = Fact::Compensated(Reason::CancelledByCustomer);
     for fact in longest.into_iter().chain([ended]) {
-        orders.record(&id, |_| Ok(Some(fact)), &cause).await.unwrap();
+        orders.record(&id, |_| Ok(Some(fact)), &SAGA, &cause).await.unwrap();
     }
     let stored = item_bytes(&own.attributes(&Order::key(&id)).await);
     assert!((50_000..400 * 1024).contains(&stored), "{stored} bytes");

@@ -1,0 +1,11 @@
+use trackops_aws::{aggregate::Table, clients, inventory::Inventory};
+use trackops_inventory::inventory_health;
+use trackops_lambda::{Error, config::env, http, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::start()?;
+    // Not connected yet: a table that is down is for the answer to tell.
+    let inventory = Inventory::new(Table::at(&clients::config()?, env("INVENTORY_TABLE")?));
+    http::serve_public(|_, _| inventory_health::handle(&inventory)).await
+}

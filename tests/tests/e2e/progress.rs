@@ -1,0 +1,227 @@
+//! What an order tells of its saga: which steps, how often tried, when, with what outcome, and who did what.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use trackops_testkit::{Answer, Basket, Caller, Fault, World};
+
+const FORWARD: [&str; 4] =
+    ["ReserveInventory", "ChargePayment", "CommitReservation", "ConfirmOrder"];
+const BACK: [&str; 3] = ["RefundPayment", "ReleaseInventory", "CloseOrder"];
+
+async fn get(caller: &Caller, id: &str, part: &str) -> Answer {
+    let path = format!("/api/orders/{id}/{part}");
+    caller.ask_orders(Method::GET, &path, None, None).await.expecting(StatusCode::OK)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
+}
+
+fn each<'a>(values: &'a [Value], field: &str) -> Vec<&'a str> {
+    values.iter().map(|value| text(value, field)).collect()
+}
+
+/// The runs that changed the order, each with steps that follow one another.
+async fn runs(caller: &Caller, id: &str) -> Vec<Value> {
+    let runs = list(&get(caller, id, "saga").await.body["runs"]).to_vec();
+    for run in &runs {
+        assert!(text(run, "instance").starts_with(id), "{run}");
+        let mut before = text(run, "startedAt");
+        for step in list(&run["steps"]) {
+            for field in ["startedAt", "endedAt"] {
+                assert!(text(step, field) >= before, "a step out of order: {run}");
+                before = text(step, field);
+            }
+            assert!(step["attempts"].as_u64() >= Some(1), "{step}");
+        }
+    }
+    runs
+}
+
+fn step<'a>(runs: &'a [Value], name: &str) -> &'a Value {
+    let steps = runs.iter().flat_map(|run| list(&run["steps"]));
+    let mut steps = steps.filter(|step| step["name"] == name);
+    steps.next().unwrap_or_else(|| panic!("no {name} in {runs:?}"))
+}
+
+#[tokio::test]
+async fn a_confirmed_order_shows_every_step_of_its_run() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2)).await;
+    world.until_status(&order.order_id, &["CONFIRMED"]).await;
+    let runs = runs(&world.customer, &order.order_id).await;
+    let [run] = &runs[..] else { panic!("one run has changed it: {runs:?}") };
+    let steps = list(&run["steps"]);
+    assert_eq!((text(run, "direction"), each(steps, "name")), ("FORWARD", FORWARD.to_vec()));
+    assert_eq!(each(steps, "outcome"), ["Succeeded"; 4]);
+    assert!(steps.iter().all(|step| step["attempts"] == 1), "{steps:?}");
+}
+
+#[tokio::test]
+async fn a_step_that_was_tried_again_shows_how_often() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
+    let charge = Fault::of_function("charge-payment", &id).times(2).raising("Busy");
+    let charge = world.inject(charge).await;
+    let confirm = world.inject(Fault::of_function("confirm-order", &id).raising("Busy")).await;
+    world.customer.order(&basket).await;
+    world.until_status(&id, &["CONFIRMED"]).await;
+    assert_eq!((charge.hits().await, confirm.hits().await), (2, 1));
+    let runs = runs(&world.customer, &id).await;
+    let steps = list(&runs[0]["steps"]);
+    let attempts: Vec<_> = steps.iter().filter_map(|step| step["attempts"].as_u64()).collect();
+    assert_eq!(attempts, [1, 3, 1, 2], "{steps:?}");
+    assert_eq!(each(steps, "outcome"), ["Succeeded"; 4]);
+}
+
+#[tokio::test]
+async fn an_order_that_was_given_up_shows_the_step_that_failed_and_the_way_back() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 1).await;
+    for (quantity, card, failed, outcome) in [
+        (2, "tok_ok", "ReserveInventory", "OutOfStock"),
+        (1, "tok_declined", "ChargePayment", "PaymentDeclined"),
+    ] {
+        let basket = Basket::of(&tea, quantity).paying_with(card);
+        let id = world.customer.order(&basket).await.order_id;
+        world.until_status(&id, &["REJECTED"]).await;
+        let runs = runs(&world.customer, &id).await;
+        assert_eq!(text(step(&runs, failed), "outcome"), outcome);
+        // The lock starts one more run back: either of the two may be the one that closes.
+        for name in ["AbandonOrder"].iter().chain(&BACK) {
+            assert_eq!(text(step(&runs, name), "outcome"), "Succeeded", "{name}");
+        }
+        let last = runs.last().map(|run| list(&run["steps"])).unwrap_or_default();
+        assert!(each(last, "name").ends_with(&BACK), "{last:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_broke_a_step_is_told_to_operators_and_not_to_customers() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
+    let broken = Fault::of_function("commit-reservation", &id).until_lifted();
+    let broken = world.inject(broken.raising("Broken")).await;
+    world.customer.order(&basket).await;
+    world.until_status(&id, &["REJECTED"]).await;
+    for (caller, outcome) in [(&world.operator, "Broken"), (&world.customer, "Failed")] {
+        let runs = runs(caller, &id).await;
+        let failed = step(&runs, "CommitReservation");
+        assert_eq!((text(failed, "outcome"), &failed["attempts"]), (outcome, &json!(4)));
+        let timeline = get(caller, &id, "timeline").await.body;
+        let entries = list(&timeline["entries"]).iter();
+        let failed: Vec<_> = entries.filter(|entry| entry["outcome"] == outcome).collect();
+        assert_eq!(failed.len(), 1, "{timeline}");
+    }
+    broken.lift();
+}
+
+#[tokio::test]
+async fn each_run_that_changed_an_order_is_kept_from_its_payment_to_its_cancellation() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let order = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_pending_ok")).await;
+    let id = &order.order_id;
+    world.until_status(id, &["CONFIRMED"]).await;
+    world.cancel(id).await;
+    world.until_status(id, &["CANCELLED"]).await;
+    let runs = runs(&world.customer, id).await;
+    let told: Vec<_> = runs
+        .iter()
+        .map(|run| (text(run, "direction"), each(list(&run["steps"]), "name")))
+        .collect();
+    let waited = vec!["ReserveInventory", "ChargePayment", "AwaitPayment"];
+    let expected = [("FORWARD", waited), ("FORWARD", FORWARD.to_vec()), ("BACK", BACK.to_vec())];
+    assert_eq!(told, expected);
+    assert_eq!(text(step(&runs, "ChargePayment"), "outcome"), "PaymentPending");
+}
+
+#[tokio::test]
+async fn a_timeline_says_what_happened_when_and_who_did_it() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let id = world.customer.order(&Basket::of(&tea, 2)).await.order_id;
+    world.until_status(&id, &["CONFIRMED"]).await;
+    let body = json!({"status": "PROCESSING"});
+    let path = format!("/api/orders/{id}/status");
+    let moved = world.operator.ask_orders(Method::PUT, &path, None, Some(&body)).await;
+    moved.expecting(StatusCode::OK);
+    world.cancel(&id).await;
+    world.until_status(&id, &["CANCELLED"]).await;
+
+    let timeline = get(&world.customer, &id, "timeline").await.body;
+    let entries = list(&timeline["entries"]);
+    assert!(each(entries, "at").is_sorted(), "{timeline}");
+    let what = |entry: &Value| {
+        let name = if entry["kind"] == "STATUS" { "status" } else { "name" };
+        text(entry, name).to_owned()
+    };
+    let steps_then = |steps: &[&str], status: &str| -> Vec<String> {
+        steps.iter().copied().chain([status]).map(str::to_owned).collect()
+    };
+    let expected = [
+        steps_then(&[], "PENDING"),
+        steps_then(&FORWARD, "CONFIRMED"),
+        steps_then(&[], "PROCESSING"),
+        steps_then(&[], "CANCELLING"),
+        steps_then(&BACK, "CANCELLED"),
+    ];
+    assert_eq!(entries.iter().map(what).collect::<Vec<_>>(), expected.concat());
+
+    let by = |timeline: &Value, name: &str| {
+        let mut entries = list(&timeline["entries"]).iter();
+        let entry = entries.find(|entry| what(entry) == name);
+        entry.unwrap_or_else(|| panic!("no {name} in {timeline}"))["actor"].clone()
+    };
+    let (saga, myself) =
+        (json!({"role": "saga"}), json!({"role": "customer", "subject": world.customer.id}));
+    let operators = get(&world.operator, &id, "timeline").await.body;
+    for timeline in [&timeline, &operators] {
+        for (name, actor) in [
+            ("PENDING", &myself),
+            ("ChargePayment", &saga),
+            ("CONFIRMED", &saga),
+            ("CANCELLING", &myself),
+            ("CloseOrder", &saga),
+            ("CANCELLED", &saga),
+        ] {
+            assert_eq!(by(timeline, name), *actor, "{name}");
+        }
+    }
+    assert_eq!(by(&timeline, "PROCESSING"), json!({"role": "operator"}));
+    // The subject of the local issuer's tokens for operators.
+    let operator = json!({"role": "operator", "subject": "local-operator"});
+    assert_eq!(by(&operators, "PROCESSING"), operator);
+}
+
+#[tokio::test]
+async fn no_event_says_who_did_it_or_what_the_saga_did() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let mut events = world.tap_events().await;
+    let id = world.customer.order(&Basket::of(&tea, 2)).await.order_id;
+    world.until_status(&id, &["CONFIRMED"]).await;
+    let body = json!({"status": "PROCESSING"});
+    let path = format!("/api/orders/{id}/status");
+    let moved = world.operator.ask_orders(Method::PUT, &path, None, Some(&body)).await;
+    moved.expecting(StatusCode::OK);
+    let seen = events
+        .until("the last change of the order", &id, |seen| {
+            seen.iter().any(|event| event.envelope["data"]["status"] == "PROCESSING")
+        })
+        .await;
+    for event in seen {
+        let told = event.envelope.to_string();
+        for inside in ["actor", "operator", "ConfirmOrder", "instance"] {
+            assert!(!told.contains(inside), "{inside} is in {told}");
+        }
+    }
+    events.close().await;
+}
