@@ -9,10 +9,22 @@ use trackops_testkit::{Answer, Basket, World, unique, unix_now};
 use crate::template::{functions, mapping, referenced, template};
 
 /// Those that answer without a token.
-const PUBLIC: [(&str, &str, &str); 3] = [
+const PUBLIC: [(&str, &str, &str); 15] = [
     ("OrdersApi", "GET", "/actuator/health"),
     ("RelayApi", "GET", "/actuator/health"),
     ("PaymentsApi", "POST", "/api/payments/webhook"),
+    ("OrdersApi", "GET", "/api/docs"),
+    ("OrdersApi", "GET", "/api/docs/{file}"),
+    ("OrdersApi", "GET", "/api/openapi.json"),
+    ("InventoryApi", "GET", "/api/docs"),
+    ("InventoryApi", "GET", "/api/docs/{file}"),
+    ("InventoryApi", "GET", "/api/openapi.json"),
+    ("PaymentsApi", "GET", "/api/docs"),
+    ("PaymentsApi", "GET", "/api/docs/{file}"),
+    ("PaymentsApi", "GET", "/api/openapi.json"),
+    ("RelayApi", "GET", "/api/docs"),
+    ("RelayApi", "GET", "/api/docs/{file}"),
+    ("RelayApi", "GET", "/api/openapi.json"),
 ];
 
 const ORDER: &str = "/api/orders/{id}";
