@@ -139,6 +139,8 @@ fn what_a_document_shows_of_an_answer_fits_its_schema() {
         }
     }
     assert!(shown > 300, "only {shown} examples were found");
+}
+
 #[test]
 fn on_every_path_the_fallback_takes_what_no_endpoint_does_and_knows_what_they_take() {
     let template = template();
