@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
-use trackops_testkit::workspace_root;
+use trackops_testkit::{Document, workspace_root};
 use yaml_serde::Value;
 
 #[path = "common/template.rs"]
@@ -85,6 +85,60 @@ fn the_saga_calls_exactly_the_functions_that_nothing_else_calls() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(tasks, without_a_trigger);
+}
+
+#[test]
+fn the_documents_have_exactly_the_endpoints_that_are_deployed() {
+    let template = template();
+    let mut deployed = BTreeSet::new();
+    for (_, function) in functions(&template).filter(|(_, it)| binary(it) != FALLBACK) {
+        for (api, path, method) in api_events(function) {
+            let service = api.trim_end_matches("Api").to_lowercase();
+            let binary = binary(function).to_owned();
+            deployed.insert((service, method.to_owned(), path.to_owned(), binary));
+        }
+    }
+    let mut documented = BTreeSet::new();
+    for operation in Document::all().iter().flat_map(Document::operations) {
+        let (service, id) = (operation.document.service, operation.id());
+        // One function serves all of a document.
+        let served_by_docs = id == "docs" || id.starts_with("docs-");
+        let binary = if served_by_docs { format!("{service}-docs") } else { id.to_owned() };
+        let (method, path) = (operation.method.to_string(), operation.path.to_owned());
+        documented.insert((service.to_owned(), method, path, binary));
+    }
+    let (documented_alone, deployed_alone): (Vec<_>, Vec<_>) =
+        (documented.difference(&deployed).collect(), deployed.difference(&documented).collect());
+    assert_eq!(
+        (documented_alone, deployed_alone),
+        (Vec::new(), Vec::new()),
+        "(documented, deployed) alone"
+    );
+}
+
+#[test]
+fn what_a_document_shows_of_an_answer_fits_its_schema() {
+    let mut shown = 0;
+    for document in Document::all() {
+        for operation in document.operations() {
+            for (status, response) in document.parts(operation.json, "responses") {
+                let headers = document
+                    .parts(response, "headers")
+                    .map(|(name, header)| (name, &header["schema"], &header["example"]));
+                let contents = document.parts(response, "content");
+                let bodies = contents.flat_map(|(_, content)| {
+                    let examples = document.parts(content, "examples");
+                    examples.map(|(name, example)| (name, &content["schema"], &example["value"]))
+                });
+                for (name, schema, value) in headers.chain(bodies) {
+                    let fits = document.validate(schema, value);
+                    assert_eq!(fits, Ok(()), "{} {status} {name}", operation.id());
+                    shown += 1;
+                }
+            }
+        }
+    }
+    assert!(shown > 300, "only {shown} examples were found");
 }
 
 #[test]
@@ -268,13 +322,16 @@ fn dependencies_point_one_way() {
     let metadata = metadata();
     let allowed = |layer: &str| -> &[&str] {
         match layer {
-            "shared/domain" => &[],
-            "shared/aws" => &["shared/domain"],
+            "shared/domain" | "shared/http" => &[],
+            "shared/aws" => &["shared/domain", "shared/http"],
             "shared/lambda" => &["shared/domain", "shared/aws"],
-            "functions" => &["shared/domain", "shared/aws", "shared/lambda"],
+            "shared/openapi" => &["shared/lambda"],
+            "functions" => &["shared/domain", "shared/aws", "shared/lambda", "shared/openapi"],
             // Runners and tests may look at everything but each other's tests.
-            "localstack" => &["shared/domain", "shared/aws", "shared/lambda"],
-            "shared/testkit" => &["shared/domain", "shared/aws", "localstack"],
+            "localstack" => &["shared/domain", "shared/aws", "shared/http", "shared/lambda"],
+            "shared/testkit" => {
+                &["shared/domain", "shared/aws", "shared/http", "shared/openapi", "localstack"]
+            }
             "tests" => &["shared/domain", "shared/aws", "shared/testkit", "localstack"],
             other => panic!("say here on what {other} may depend"),
         }

@@ -104,6 +104,9 @@ impl Money {
     /// Largest amount, in minor units: ten billion euros. Sums of 50 such lines still fit an i64.
     pub const MAX_MINOR: i64 = 1_000_000_000_000;
 
+    /// Longest text that is read, in characters: the largest amount of any currency, and some zeros.
+    pub const MAX_TEXT: usize = 18;
+
     pub const fn zero(currency: Currency) -> Self {
         Self { minor: 0, currency }
     }
@@ -120,6 +123,9 @@ impl Money {
     pub fn parse(text: &str, currency: Currency) -> Result<Self, BadMoney> {
         let decimals = currency.decimals();
         let bad = || BadMoney::Amount { decimals };
+        if text.len() > Self::MAX_TEXT {
+            return Err(BadMoney::TooLarge);
+        }
         let (whole, fraction) = match text.split_once('.') {
             Some((_, "")) => return Err(bad()),
             Some((whole, fraction)) => (whole, fraction),
@@ -193,8 +199,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_plain_amount_is_refused() {
+        let (too_much, too_long) = ("999999999999999999", "0000000000000000001");
         for text in
-            ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "1.234", " 1", "99999999999999999999"]
+            ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", "1.234", " 1", too_much, too_long]
         {
             assert!(Money::parse(text, currency("EUR")).is_err(), "{text:?} was accepted");
         }

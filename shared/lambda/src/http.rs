@@ -330,7 +330,7 @@ pub fn unless_same(request: &Request, mut response: Response<Body>) -> Response<
 
 /// Nothing but its headers when the caller has it already.
 /// Source: RFC 9110, section 13.1.2; the comparison is the weak one.
-fn not_again(request: &Request, mut response: Response<Body>) -> Response<Body> {
+pub fn not_again(request: &Request, mut response: Response<Body>) -> Response<Body> {
     let known = header_text(request, &header::IF_NONE_MATCH).unwrap_or_default();
     let current = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
     let is_known = |tag: &str| tag == "*" || Some(tag.strip_prefix("W/").unwrap_or(tag)) == current;

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use trackops_domain::OrderId;
 
-use crate::System;
 use crate::world::unique;
+use crate::{System, contract};
 
 /// Somebody with a token, and the requests they make.
 #[derive(Clone)]
@@ -141,10 +141,18 @@ pub struct Answer {
 
 impl Answer {
     /// The answer to a request that no method of [`Caller`] makes; `asked` names it when it is not as expected.
+    /// What a service answers must be in its OpenAPI document.
     pub async fn read(asked: String, request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+        let (client, request) = request.build_split();
+        let request = request.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+        let sent = request.try_clone().unwrap_or_else(|| panic!("{asked}: its body is a stream"));
+        let response = client.execute(request).await;
+        let response = response.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+        if let Err(broken) = contract::check(System::shared(), &sent, status, &headers, &text) {
+            panic!("{asked} is not as documented in infra/openapi: {broken}\n{status}: {text}");
+        }
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Self { asked, status, headers, body }
     }

@@ -2,6 +2,7 @@
 
 mod api;
 mod books;
+mod contract;
 mod events;
 mod faults;
 mod like;
@@ -12,6 +13,7 @@ mod world;
 
 pub use api::{Answer, Basket, Caller, Item, Order};
 pub use books::{Account, Books, Charge};
+pub use contract::{Document, Operation};
 pub use events::{EventTap, SeenEvent};
 pub use faults::{Fault, FaultGuard};
 pub use like::like;

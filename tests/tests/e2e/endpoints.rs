@@ -9,10 +9,23 @@ use trackops_testkit::{Answer, Basket, World, unique, unix_now};
 use crate::template::{functions, mapping, referenced, template};
 
 /// Those that answer without a token.
-const PUBLIC: [(&str, &str, &str); 3] = [
+const PUBLIC: [(&str, &str, &str); 16] = [
     ("OrdersApi", "GET", "/actuator/health"),
+    ("InventoryApi", "GET", "/actuator/health"),
     ("RelayApi", "GET", "/actuator/health"),
     ("PaymentsApi", "POST", "/api/payments/webhook"),
+    ("OrdersApi", "GET", "/api/docs"),
+    ("OrdersApi", "GET", "/api/docs/{file}"),
+    ("OrdersApi", "GET", "/api/openapi.json"),
+    ("InventoryApi", "GET", "/api/docs"),
+    ("InventoryApi", "GET", "/api/docs/{file}"),
+    ("InventoryApi", "GET", "/api/openapi.json"),
+    ("PaymentsApi", "GET", "/api/docs"),
+    ("PaymentsApi", "GET", "/api/docs/{file}"),
+    ("PaymentsApi", "GET", "/api/openapi.json"),
+    ("RelayApi", "GET", "/api/docs"),
+    ("RelayApi", "GET", "/api/docs/{file}"),
+    ("RelayApi", "GET", "/api/openapi.json"),
 ];
 
 const ORDER: &str = "/api/orders/{id}";
@@ -20,7 +33,7 @@ const ITEM: &str = "/api/inventory/items/{id}";
 const RESERVATION: &str = "/api/inventory/reservations/{id}";
 
 /// What the others ask for. An endpoint that is missing here fails a test.
-const ENDPOINTS: [Endpoint; 18] = [
+const ENDPOINTS: [Endpoint; 19] = [
     at("POST", "/api/orders").keyed().body("customerId items address paymentMethod currency"),
     at("GET", "/api/orders").list(),
     at("GET", ORDER).of("order-not-found"),
@@ -41,6 +54,7 @@ const ENDPOINTS: [Endpoint; 18] = [
     at("GET", "/api/inventory/reservations").staff().list(),
     at("GET", RESERVATION).staff().of("reservation-not-found"),
     at("DELETE", RESERVATION).staff().of("reservation-not-found"),
+    at("GET", "/api/inventory/health").staff(),
 ];
 
 #[derive(Clone, Copy)]

@@ -1,5 +1,6 @@
 //! What TrackOps promises, tested through HTTP on one local cloud that all of these share.
 
+mod documents;
 mod edge;
 mod endpoints;
 mod failures;

@@ -1,0 +1,214 @@
+//! The documents of the HTTP APIs, and the function that serves one with a page to read it.
+
+use lambda_http::http::{HeaderValue, header};
+use lambda_http::{Body, Request, RequestExt, Response};
+use trackops_lambda::Error;
+use trackops_lambda::http::{Answer, not_again, serve_public};
+use trackops_lambda::problem::Problem;
+
+/// Everything comes from here, and nothing else may run or be asked.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What has the names of our own may change with every deployment, Swagger UI seldom does.
+const MINUTES: &str = "public, max-age=300";
+const A_DAY: &str = "public, max-age=86400";
+
+/// A file that is served as it was built.
+struct File {
+    content: &'static str,
+    etag: &'static str,
+    media_type: &'static str,
+    cache: &'static str,
+}
+
+macro_rules! built {
+    ($name:expr, $media_type:literal, $cache:expr) => {
+        File {
+            content: include_str!(concat!(env!("OUT_DIR"), "/", $name)),
+            etag: include_str!(concat!(env!("OUT_DIR"), "/", $name, ".etag")),
+            media_type: $media_type,
+            cache: $cache,
+        }
+    };
+}
+
+/// The OpenAPI document of a service, and the page that shows it.
+pub struct Docs {
+    document: File,
+    page: File,
+}
+
+macro_rules! docs {
+    ($service:literal) => {
+        Docs {
+            document: built!(concat!($service, ".json"), "application/json", MINUTES),
+            page: built!(concat!($service, ".html"), "text/html; charset=utf-8", MINUTES),
+        }
+    };
+}
+
+pub const ORDERS: Docs = docs!("orders");
+pub const INVENTORY: Docs = docs!("inventory");
+pub const PAYMENTS: Docs = docs!("payments");
+pub const RELAY: Docs = docs!("relay");
+
+impl Docs {
+    /// The document, OpenAPI 3.1 in JSON.
+    pub const fn json(&self) -> &'static str {
+        self.document.content
+    }
+
+    /// Serves `/api/openapi.json`, `/api/docs` and the parts of that page, without a token.
+    ///
+    /// # Errors
+    /// Those of the Lambda runtime.
+    pub async fn serve(self) -> Result<(), Error> {
+        serve_public(async |request, _| self.answer(&request)).await
+    }
+
+    fn answer(&self, request: &Request) -> Answer {
+        // The paths before the last part are API Gateway's affair.
+        let file = match request.raw_http_path().rsplit('/').next() {
+            Some("openapi.json") => &self.document,
+            Some("docs") => &self.page,
+            Some("start.js") => &built!("start.js", "text/javascript; charset=utf-8", MINUTES),
+            Some("swagger-ui.js") => {
+                &built!("swagger-ui.js", "text/javascript; charset=utf-8", A_DAY)
+            }
+            Some("swagger-ui.css") => &built!("swagger-ui.css", "text/css; charset=utf-8", A_DAY),
+            _ => return Err(Problem::not_found("not-found", "There is no such file.")),
+        };
+        Ok(file.answer(request))
+    }
+}
+
+impl File {
+    fn answer(&self, request: &Request) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.content));
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (header::CONTENT_TYPE, self.media_type),
+            (header::ETAG, self.etag),
+            (header::CACHE_CONTROL, self.cache),
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        not_again(request, response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::http::StatusCode;
+    use lambda_http::http::header::IF_NONE_MATCH;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn get(path: &str, tag: Option<&str>) -> Answer {
+        let mut request = Request::default().with_raw_http_path(path);
+        if let Some(tag) = tag {
+            let tag = HeaderValue::from_str(tag).unwrap();
+            request.headers_mut().insert(IF_NONE_MATCH, tag);
+        }
+        ORDERS.answer(&request)
+    }
+
+    #[test]
+    fn what_the_page_needs_is_served_behind_any_prefix_and_nothing_else() {
+        for prefix in ["/api", "/v1/api"] {
+            for path in ["docs", "openapi.json"] {
+                assert!(get(&format!("{prefix}/{path}"), None).is_ok(), "{prefix}/{path}");
+            }
+            let page = ORDERS.page.content;
+            let parts = page.split('"').filter(|text| text.starts_with("docs/"));
+            assert_eq!(parts.clone().count(), 3);
+            for part in parts {
+                assert!(get(&format!("{prefix}/{part}"), None).is_ok(), "{prefix}/{part}");
+            }
+        }
+        assert_eq!(get("/api/docs/page.html", None).unwrap_err().status, StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn who_has_a_file_gets_it_once() {
+        for path in ["/api/docs", "/api/docs/swagger-ui.js"] {
+            let response = get(path, None).unwrap();
+            assert!(!response.body().is_empty());
+            let tag = response.headers()[header::ETAG].to_str().unwrap().to_owned();
+            let again = get(path, Some(&tag)).unwrap();
+            assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+            assert!(again.body().is_empty());
+            assert_eq!(get(path, Some("\"0\"")).unwrap().status(), StatusCode::OK);
+        }
+    }
+
+    #[test]
+    fn a_document_is_self_contained_and_has_what_all_share() {
+        for docs in [ORDERS, INVENTORY, PAYMENTS, RELAY] {
+            let document: Value = serde_json::from_str(docs.json()).unwrap();
+            assert_eq!(document["openapi"], "3.1.0");
+            let mut references = Vec::new();
+            find_references(&document, &mut references);
+            for reference in references {
+                let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference}"));
+                assert!(document.pointer(pointer).is_some(), "nothing is at {reference}");
+            }
+            for (path, operations) in document["paths"].as_object().unwrap() {
+                let operations = operations.as_object().unwrap().iter();
+                for (method, operation) in operations.filter(|(method, _)| *method != "parameters")
+                {
+                    assert!(operation["responses"]["500"].is_object(), "{method} {path}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_of_a_request_says_whether_it_may_have_more_fields() {
+        for docs in [ORDERS, INVENTORY, PAYMENTS, RELAY] {
+            let document: Value = serde_json::from_str(docs.json()).unwrap();
+            let paths = document["paths"].as_object().unwrap().values();
+            let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+            let bodies = operations.map(|operation| {
+                &operation["requestBody"]["content"]["application/json"]["schema"]
+            });
+            for body in bodies {
+                assert_eq!(silent(&document, body), Vec::<&Value>::new());
+            }
+        }
+    }
+
+    /// The objects in a schema that do not say it.
+    fn silent<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+        let (mut found, mut open) = (Vec::new(), vec![schema]);
+        while let Some(value) = open.pop() {
+            if let Some(reference) = value["$ref"].as_str() {
+                open.extend(document.pointer(&reference[1..]));
+            }
+            if value["properties"].is_object() && value["additionalProperties"].is_null() {
+                found.push(value);
+            }
+            match value {
+                Value::Object(object) => open.extend(object.values()),
+                Value::Array(values) => open.extend(values),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn find_references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(object) => {
+                found.extend(object.get("$ref").and_then(Value::as_str));
+                object.values().for_each(|value| find_references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| find_references(value, found)),
+            _ => {}
+        }
+    }
+}
