@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use trackops_testkit::{Basket, World, workspace_root};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 /// Starts both functions in turn, so that whatever else the machine does touches both alike.
 ///
@@ -57,7 +60,18 @@ pub async fn measure(world: &World, sku: &str, starts: u32) -> Result<()> {
         store.answers()
     );
     println!("  create-order {} us, once, with the local cloud's DynamoDB", really.as_micros());
+    let bootstrap = std::fs::read(&create_order)?;
+    let zipped = zipped(&bootstrap)?;
+    println!("size of create-order: {} bytes, zipped {zipped} bytes", bootstrap.len());
     Ok(())
+}
+
+/// Bytes of what Lambda is given, deflated at the default level.
+fn zipped(bootstrap: &[u8]) -> Result<usize> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file("bootstrap", SimpleFileOptions::default().compression_level(Some(6)))?;
+    zip.write_all(bootstrap)?;
+    Ok(zip.finish()?.into_inner().len())
 }
 
 fn build(what: &[&str]) -> Result<PathBuf> {

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, sleep_until};
 use trackops_testkit::{Basket, World};
 
-/// Measures an order's way to CONFIRMED, a burst of orders, and the cold start of create-order.
+/// Measures an order's way to CONFIRMED, a burst of orders, and the cold start and size of create-order.
 ///
 /// Starts a local cloud of its own; TRACKOPS_ENDPOINTS_JSON=<file with the answer of `cargo local up --json`>
 /// measures a running one instead.
