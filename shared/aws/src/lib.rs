@@ -17,5 +17,6 @@ pub mod payments;
 pub mod retry;
 pub mod secrets;
 mod stock_totals;
+pub mod waiting;
 
 pub use error::StoreError;

@@ -14,3 +14,4 @@ mod inventory;
 mod orders;
 mod outbox;
 mod payments;
+mod waiting;
