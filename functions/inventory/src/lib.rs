@@ -12,7 +12,6 @@ pub mod get_stock_totals;
 pub mod inventory_health;
 pub mod list_items;
 pub mod list_reservations;
-mod page;
 pub mod release_inventory;
 mod reservation_view;
 pub mod reserve_inventory;

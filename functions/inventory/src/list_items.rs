@@ -6,7 +6,6 @@ use trackops_lambda::cursor::Cursors;
 use trackops_lambda::http::{Answer, Call, Query, kept_by_caller, unless_same};
 use trackops_lambda::problem::Problem;
 
-use crate::page::page;
 use crate::view::ItemView;
 
 pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Answer {
@@ -19,6 +18,6 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
     let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;
     let (found, next) = inventory.list_items(&filter, after, limit).await?;
     let items: Result<Vec<_>, _> = found.into_iter().map(ItemView::try_from).collect();
-    let page = page(&list, items.map_err(Problem::internal)?, next)?;
+    let page = list.page(items.map_err(Problem::internal)?, next)?;
     Ok(kept_by_caller(unless_same(&call.request, page)))
 }

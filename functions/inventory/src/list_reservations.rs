@@ -7,7 +7,6 @@ use trackops_lambda::http::{Answer, Call, Query};
 use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
 
-use crate::page::page;
 use crate::reservation_view::ReservationView;
 
 pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Answer {
@@ -24,5 +23,5 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
     let list = cursors.of("reservations", &call.caller, &filter).map_err(Problem::internal)?;
     let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;
     let (found, next) = inventory.list_reservations(&filter, after, limit).await?;
-    page(&list, found.iter().map(ReservationView::of).collect(), next)
+    list.page(found.iter().map(ReservationView::of).collect(), next)
 }

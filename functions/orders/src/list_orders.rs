@@ -1,23 +1,13 @@
 //! `GET /api/orders` lists orders, newest first: customers see their own, operators and services all.
 
-use lambda_http::http::StatusCode;
-use serde::Serialize;
 use trackops_aws::order_list::{Filter, Position};
 use trackops_aws::orders::Orders;
 use trackops_lambda::cursor::Cursors;
-use trackops_lambda::http::{Answer, Call, Query, json};
+use trackops_lambda::http::{Answer, Call, Query};
 use trackops_lambda::identity::{Caller, Role};
 use trackops_lambda::problem::Problem;
 
 use crate::view::OrderView;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    items: Vec<OrderView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
 
 pub async fn handle(orders: &Orders, cursors: &Cursors, call: Call) -> Answer {
     let mut query = Query::of(&call.request);
@@ -31,10 +21,8 @@ pub async fn handle(orders: &Orders, cursors: &Cursors, call: Call) -> Answer {
     let position = cursor.map(|cursor| list.read::<Position>(&cursor)).transpose()?;
     let (found, next) = orders.list(&filter, position, limit).await?;
 
-    let items = found.into_iter().map(OrderView::try_from).collect::<Result<_, _>>()?;
-    let next_cursor = next.map(|position| list.write(&position)).transpose();
-    let next_cursor = next_cursor.map_err(Problem::internal)?;
-    Ok(json(StatusCode::OK, &Page { items, next_cursor }))
+    let items: Vec<_> = found.into_iter().map(OrderView::try_from).collect::<Result<_, _>>()?;
+    list.page(items, next)
 }
 
 fn filter(query: &mut Query) -> Filter {
@@ -65,6 +53,8 @@ fn within_sight(filter: Filter, caller: &Caller) -> Result<Filter, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use lambda_http::http::StatusCode;
+
     use super::*;
 
     fn caller(role: Role) -> Caller {

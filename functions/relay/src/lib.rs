@@ -1,15 +1,20 @@
 //! The event relay: everything that is committed reaches the bus at least once, in order per aggregate.
 
+pub mod dead_letters;
+pub mod discard_event;
+pub mod get_event_stats;
+pub mod list_dead_letters;
+pub mod list_unprocessed_events;
+mod outboxes;
+pub mod process_all_events;
+pub mod process_event;
 pub mod publish;
+pub mod redrive_dead_letters;
 pub mod relay_events;
 pub mod relay_health;
+pub mod replay_events;
 pub mod sweep_outbox;
+mod view;
 
-use aws_types::SdkConfig;
-use trackops_aws::aggregate::Table;
-use trackops_lambda::config::{ConfigError, env};
-
-/// The tables that `TABLES` names, with commas between: orders, inventory, payments.
-pub fn tables(config: &SdkConfig) -> Result<Vec<Table>, ConfigError> {
-    Ok(env("TABLES")?.split(',').map(|name| Table::at(config, name.to_owned())).collect())
-}
+pub use outboxes::Outboxes;
+pub use publish::Relay;

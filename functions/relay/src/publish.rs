@@ -1,19 +1,27 @@
-//! Publishing outboxes: in order per aggregate, and what was published is forgotten.
+//! Publishing outboxes: in order per aggregate. What was taken is forgotten, what was refused is noted.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
+use aws_types::SdkConfig;
 use futures::StreamExt;
 use futures::stream;
+use trackops_aws::StoreError;
 use trackops_aws::aggregate::Table;
 use trackops_aws::bus::{Bus, Refusal};
 use trackops_aws::outbox::{OutboxEntry, Unpublished};
+use trackops_aws::relay::RelayStore;
+use trackops_domain::Timestamp;
+use trackops_lambda::config::{ConfigError, env};
 use trackops_lambda::error::chain;
 
-/// Trims under way at once.
-const CONCURRENT_TRIMS: usize = 16;
+/// Writes under way at once.
+const CONCURRENT_WRITES: usize = 16;
 
 /// Where events go. A trait, so that a test can refuse some.
 pub trait Publisher: Sync {
+    /// The kind of bus, as statistics call it.
+    fn kind(&self) -> &'static str;
+
     /// One result for each event, in the order given.
     fn publish(
         &self,
@@ -22,70 +30,205 @@ pub trait Publisher: Sync {
 }
 
 impl Publisher for Bus {
+    fn kind(&self) -> &'static str {
+        "eventbridge"
+    }
+
     async fn publish(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
         Self::publish(self, events).await
     }
 }
 
-/// The keys of items of which not everything could be published.
+/// What became of what an item had to tell.
+#[derive(Debug)]
+pub struct Outcome {
+    pub item: Unpublished,
+    /// So many of its events the bus took, the oldest first.
+    pub told: usize,
+    /// What it said to the next one.
+    pub stopped: Option<Stopped>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It takes no such event, and the relay's table says so: nobody has to come back for it.
+    Parked(Refusal),
+    /// Whoever published it has to publish it again.
+    Left(Refusal),
+}
+
+impl Outcome {
+    pub fn told(&self) -> &[OutboxEntry] {
+        &self.item.outbox[..self.told]
+    }
+
+    /// The event that was refused, and how.
+    pub fn stopped(&self) -> Option<(&OutboxEntry, &Stopped)> {
+        Some((self.item.outbox.get(self.told)?, self.stopped.as_ref()?))
+    }
+
+    pub const fn is_parked(&self) -> bool {
+        matches!(self.stopped, Some(Stopped::Parked(_)))
+    }
+
+    pub const fn is_left(&self) -> bool {
+        matches!(self.stopped, Some(Stopped::Left(_)))
+    }
+}
+
+impl Stopped {
+    pub const fn refusal(&self) -> &Refusal {
+        match self {
+            Self::Parked(refusal) | Self::Left(refusal) => refusal,
+        }
+    }
+}
+
+/// The bus, and the relay's own table.
+pub struct Relay<P> {
+    pub bus: P,
+    pub store: RelayStore,
+}
+
+impl Relay<Bus> {
+    /// From `EVENT_BUS` and `RELAY_TABLE`.
+    pub fn from_env(config: &SdkConfig) -> Result<Self, ConfigError> {
+        let bus = Bus::new(aws_sdk_eventbridge::Client::new(config), env("EVENT_BUS")?);
+        let store = RelayStore::new(Table::at(config, env("RELAY_TABLE")?));
+        Ok(Self { bus, store })
+    }
+}
+
+impl<P: Publisher> Relay<P> {
+    /// Publishes what these items have to tell, as far as the bus takes it.
+    pub async fn publish(&self, items: Vec<Unpublished>) -> Vec<Outcome> {
+        let mut outcomes = publish(&self.bus, items).await;
+        self.count(&outcomes).await;
+        let now = Timestamp::now();
+        let notes = outcomes.iter().enumerate().filter_map(|(number, outcome)| {
+            let (event, stopped) = outcome.stopped()?;
+            let (aggregate, refusal) = (&outcome.item.pk, stopped.refusal());
+            tracing::error!(event = event.id, error = %refusal, "not published");
+            Some(async move {
+                let noted = self.store.refused(aggregate, event, refusal, now).await;
+                if let Err(error) = &noted {
+                    tracing::error!(event = event.id, error = chain(error), "not noted");
+                }
+                (number, noted.is_ok() && matches!(refusal, Refusal::ForGood { .. }))
+            })
+        });
+        let notes = stream::iter(notes.collect::<Vec<_>>()).buffer_unordered(CONCURRENT_WRITES);
+        for (number, parked) in notes.collect::<Vec<_>>().await {
+            let outcome = &mut outcomes[number];
+            outcome.stopped = outcome.stopped.take().map(|stopped| match stopped {
+                Stopped::Left(refusal) if parked => Stopped::Parked(refusal),
+                stopped => stopped,
+            });
+        }
+        outcomes
+    }
+
+    /// Forgets what was published of `image`, which holds the outbox as it was seen last. What cannot be trimmed is
+    /// published again later, which does no harm.
+    pub async fn trim(&self, table: &Table, image: &Unpublished, outcome: &Outcome) {
+        let told = outcome.told();
+        let is_told = |event: &&OutboxEntry| told.iter().any(|known| known.id == event.id);
+        let count = image.outbox.iter().take_while(is_told).count();
+        if let Err(error) = table.forget(image, count).await {
+            tracing::warn!(item = image.pk, error = chain(&error), "published but not trimmed");
+        }
+    }
+
+    /// [`Self::trim`] of outboxes that were published as they were read.
+    pub async fn trim_all(&self, table: &Table, outcomes: &[Outcome]) {
+        let trims = outcomes.iter().map(|outcome| self.trim(table, &outcome.item, outcome));
+        stream::iter(trims.collect::<Vec<_>>())
+            .buffer_unordered(CONCURRENT_WRITES)
+            .collect::<()>()
+            .await;
+    }
+
+    /// Forgets that events were refused once, now that they are published.
+    pub async fn forget(
+        &self,
+        outcomes: impl IntoIterator<Item = &Outcome>,
+    ) -> Result<(), StoreError> {
+        let told = outcomes.into_iter().flat_map(Outcome::told);
+        let ids: Vec<&str> = told.map(|event| event.id.as_str()).collect();
+        self.store.forget(&ids).await
+    }
+
+    /// One write for all of them. Only statistics are wrong when it fails.
+    async fn count(&self, outcomes: &[Outcome]) {
+        let mut taken = BTreeMap::<&'static str, u64>::new();
+        for event in outcomes.iter().flat_map(Outcome::told) {
+            *taken.entry(event.kind.name()).or_default() += 1;
+        }
+        if taken.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.count(self.bus.kind(), &taken, Timestamp::now()).await {
+            tracing::warn!(error = chain(&error), "published but not counted");
+        }
+    }
+}
+
+/// Publishes without a word to any table.
 ///
 /// A call to the bus may refuse some of its events, so one call never carries two events of one item: the
 /// second goes out in the next round, and only when the first was taken.
-pub async fn publish(bus: &impl Publisher, items: &[Unpublished]) -> HashSet<String> {
-    let mut failed = HashSet::new();
-    let rounds = items.iter().map(|item| item.outbox.len()).max().unwrap_or(0);
-    for round in 0..rounds {
-        let (keys, events): (Vec<&str>, Vec<&OutboxEntry>) = items
-            .iter()
-            .filter(|item| !failed.contains(&item.pk))
-            .filter_map(|item| Some((item.pk.as_str(), item.outbox.get(round)?)))
-            .unzip();
-        for ((key, event), result) in keys.iter().zip(&events).zip(bus.publish(&events).await) {
-            if let Err(refusal) = result {
-                tracing::error!(event = event.id, error = %refusal, "not published");
-                failed.insert((*key).to_owned());
+pub async fn publish(bus: &impl Publisher, items: Vec<Unpublished>) -> Vec<Outcome> {
+    let untold = |item| Outcome { item, told: 0, stopped: None };
+    let mut outcomes: Vec<Outcome> = items.into_iter().map(untold).collect();
+    loop {
+        let goes_on = |outcome: &&mut Outcome| {
+            outcome.stopped.is_none() && outcome.told < outcome.item.outbox.len()
+        };
+        let mut round: Vec<&mut Outcome> = outcomes.iter_mut().filter(goes_on).collect();
+        if round.is_empty() {
+            return outcomes;
+        }
+        let events: Vec<&OutboxEntry> =
+            round.iter().map(|outcome| &outcome.item.outbox[outcome.told]).collect();
+        let results = bus.publish(&events).await;
+        for (outcome, result) in round.iter_mut().zip(results) {
+            match result {
+                Ok(()) => outcome.told += 1,
+                Err(refusal) => outcome.stopped = Some(Stopped::Left(refusal)),
             }
         }
     }
-    failed
-}
-
-/// Forgets what was published. What cannot be trimmed is published again later, which does no harm.
-pub async fn trim(table: &Table, published: Vec<Unpublished>) {
-    let trims = stream::iter(published).map(|item| async move {
-        if let Err(error) = table.trim(&item).await {
-            tracing::warn!(item = item.pk, error = chain(&error), "published but not trimmed");
-        }
-    });
-    trims.buffer_unordered(CONCURRENT_TRIMS).collect::<()>().await;
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use trackops_domain::Timestamp;
     use trackops_domain::event::EventType;
 
     /// Refuses the events it is told to and notes what it took, call by call.
     #[derive(Default)]
-    struct Picky {
-        refuses: Vec<&'static str>,
-        took: Mutex<Vec<Vec<String>>>,
+    pub struct Picky {
+        pub refuses: Vec<&'static str>,
+        pub took: Mutex<Vec<Vec<String>>>,
     }
 
     impl Publisher for Picky {
+        fn kind(&self) -> &'static str {
+            "picky"
+        }
+
         async fn publish(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
             let refused = |event: &&OutboxEntry| self.refuses.contains(&event.id.as_str());
             let took = events.iter().filter(|e| !refused(e)).map(|e| e.id.clone()).collect();
             self.took.lock().unwrap().push(took);
-            let refusal = || Refusal { code: "ThrottlingException".into(), message: String::new() };
+            let refusal = || Refusal::for_now("ThrottlingException", "");
             events.iter().map(|e| if refused(e) { Err(refusal()) } else { Ok(()) }).collect()
         }
     }
 
-    fn item(pk: &str, ids: &[&str]) -> Unpublished {
+    pub fn item(pk: &str, ids: &[&str]) -> Unpublished {
         let entry = |id: &&str| OutboxEntry {
             id: (*id).into(),
             kind: EventType::OrderCreated,
@@ -98,16 +241,23 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_never_overtakes_a_refused_one_of_its_item() {
-        let bus = Picky { refuses: vec!["a1"], ..Picky::default() };
-        let items = [item("A", &["a1", "a2"]), item("B", &["b1", "b2"])];
-        assert_eq!(publish(&bus, &items).await, HashSet::from(["A".to_owned()]));
-        assert_eq!(*bus.took.lock().unwrap(), [vec!["b1".to_owned()], vec!["b2".to_owned()]]);
+        let bus = Picky { refuses: vec!["a2"], ..Picky::default() };
+        let items = vec![item("A", &["a1", "a2", "a3"]), item("B", &["b1", "b2", "b3"])];
+        let outcomes = publish(&bus, items).await;
+        let told: Vec<_> = outcomes.iter().map(|it| (it.item.pk.as_str(), it.told)).collect();
+        assert_eq!(told, [("A", 1), ("B", 3)]);
+        let (event, stopped) = outcomes[0].stopped().unwrap();
+        assert_eq!(event.id, "a2");
+        assert_eq!(*stopped.refusal(), Refusal::for_now("ThrottlingException", ""));
+        assert!(outcomes[1].stopped().is_none());
+        assert_eq!(*bus.took.lock().unwrap(), [vec!["a1", "b1"], vec!["b2"], vec!["b3"]]);
     }
 
     #[tokio::test]
     async fn one_call_never_carries_two_events_of_one_item() {
         let bus = Picky::default();
-        assert!(publish(&bus, &[item("A", &["a1", "a2", "a3"])]).await.is_empty());
+        let outcomes = publish(&bus, vec![item("A", &["a1", "a2", "a3"])]).await;
+        assert_eq!(outcomes[0].told, 3);
         assert_eq!(bus.took.lock().unwrap().len(), 3);
     }
 }

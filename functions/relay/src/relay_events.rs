@@ -1,25 +1,42 @@
-//! Consumes a table's stream and publishes what the items still have to tell. Only records that failed come back.
+//! Consumes a table's stream and publishes what the items still have to tell. Only records that failed come back; one
+//! whose event the bus takes at no time does not, and so keeps no other waiting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use futures::future::join_all;
 use serde_dynamo::from_item;
 use trackops_aws::aggregate::Table;
 use trackops_aws::outbox::Unpublished;
 use trackops_lambda::error::chain;
 
-use crate::publish::{Publisher, publish, trim};
+use crate::publish::{Publisher, Relay};
 
-pub async fn handle(bus: &impl Publisher, table: &Table, event: Event) -> DynamoDbEventResponse {
+pub async fn handle(
+    relay: &Relay<impl Publisher>,
+    table: &Table,
+    event: Event,
+) -> DynamoDbEventResponse {
     let Batch { records, published, newest, mut failed } = read(event.records);
-    let failed_items = publish(bus, &published).await;
-    let trimmable = newest.into_values().filter(|item| !failed_items.contains(&item.pk));
-    trim(table, trimmable.collect()).await;
-    failed.extend(
-        records.iter().filter(|(_, key)| failed_items.contains(key)).map(|(id, _)| id.clone()),
-    );
-    tracing::info!(items = published.len(), failed = failed.len(), "relayed");
+    let outcomes = relay.publish(published).await;
+    let trims = outcomes.iter().filter_map(|outcome| {
+        let image = newest.get(&outcome.item.pk)?;
+        Some(relay.trim(table, image, outcome))
+    });
+    join_all(trims).await;
+    // One that was refused before has its event behind it, or in front of it.
+    let waited = outcomes.iter().filter(|outcome| outcome.item.outbox.len() > 1);
+    if let Err(error) = relay.forget(waited).await {
+        // The sweeper does, too.
+        tracing::warn!(error = chain(&error), "published but still noted as refused");
+    }
+    let left: HashSet<&str> =
+        outcomes.iter().filter(|it| it.is_left()).map(|it| it.item.pk.as_str()).collect();
+    let records_left = records.iter().filter(|(_, key)| left.contains(key.as_str()));
+    failed.extend(records_left.map(|(id, _)| id.clone()));
+    let parked = outcomes.iter().filter(|outcome| outcome.is_parked()).count();
+    tracing::info!(items = outcomes.len(), failed = failed.len(), refused = parked, "relayed");
     let mut response = DynamoDbEventResponse::default();
     response.batch_item_failures = failed
         .into_iter()

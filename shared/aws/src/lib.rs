@@ -14,8 +14,10 @@ pub mod order_list;
 pub mod orders;
 pub mod outbox;
 pub mod payments;
+pub mod relay;
 pub mod retry;
 pub mod secrets;
 mod stock_totals;
+pub mod waiting;
 
 pub use error::StoreError;

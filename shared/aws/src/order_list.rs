@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_dynamo::aws_sdk_dynamodb_1::from_item;
 use trackops_domain::order::{Order, OrderStatus};
-use trackops_domain::{CustomerId, Timestamp};
+use trackops_domain::{CustomerId, OrderId, Timestamp};
 
 use crate::aggregate::{BATCH, Item, Table};
 use crate::error::StoreError;
@@ -58,6 +58,15 @@ impl Position {
         };
         Self { from: from.to_string(), before: before.to_string() }
     }
+
+    /// Where the list of these orders goes on behind this one.
+    pub fn behind(order: &Order, filter: &Filter) -> Self {
+        Self { before: created_key(order), ..Self::first(filter, Timestamp::now()) }
+    }
+}
+
+fn created_key(order: &Order) -> String {
+    format!("{}#{}", order.created_at, order.id)
 }
 
 /// Keys, newest first: all that there are down to `down_to`, itself included.
@@ -94,7 +103,7 @@ pub(crate) fn index_keys(order: &Order) -> Vec<(&'static str, String)> {
     let shard = hash(&key) % DAY_SHARDS;
     vec![
         ("created_day", format!("{}#{shard}", day(&created_at))),
-        ("created_key", format!("{created_at}#{}", order.id)),
+        ("created_key", created_key(order)),
     ]
 }
 
@@ -215,17 +224,19 @@ impl Orders {
         Ok(Run { keys, down_to })
     }
 
+    /// Those of these orders (100 at most) that are there, in any order.
+    pub async fn find_all(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        let keys = ids.iter().map(Order::key).collect();
+        let items = self.table().items(keys, true).await?.into_iter();
+        items.map(|item| Ok(from_item(item)?)).collect()
+    }
+
     /// The orders that the keys name, in their order.
     async fn read(&self, keys: &[String]) -> Result<Vec<Order>, StoreError> {
         let id = |key: &String| key.split_once('#').and_then(|(_, id)| id.parse().ok());
         let id = |key| id(key).ok_or_else(|| StoreError::corrupt(format!("{key} names no order")));
-        let wanted = keys.iter().map(|key| Ok(Order::key(&id(key)?)));
-        let wanted = wanted.collect::<Result<Vec<_>, StoreError>>()?;
-        let items = self.table().items(wanted, true).await?;
-        let mut orders = Vec::with_capacity(items.len());
-        for item in items {
-            orders.push(from_item::<Order>(item)?);
-        }
+        let wanted = keys.iter().map(id).collect::<Result<Vec<_>, StoreError>>()?;
+        let mut orders = self.find_all(&wanted).await?;
         if orders.len() != keys.len() {
             return Err(StoreError::corrupt("an index names orders that are not there"));
         }

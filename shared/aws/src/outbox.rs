@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use serde::{Deserialize, Serialize};
-use serde_dynamo::aws_sdk_dynamodb_1::from_item;
+use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value};
 use trackops_domain::event::EventType;
 use trackops_domain::{Event, Timestamp};
 
@@ -116,26 +116,52 @@ impl Table {
         Ok((entries, answer.last_evaluated_key.map(|after| Page { after: Some(after) })))
     }
 
+    /// Those of these items (of at most 100 keys) that have something to tell, in any order.
+    pub async fn outboxes(&self, keys: Vec<String>) -> Result<Vec<Unpublished>, StoreError> {
+        let items = self.items(keys, true).await?.into_iter();
+        let outboxes = items.map(|item| Ok(from_item::<Unpublished>(item)?));
+        let outboxes: Vec<_> = outboxes.collect::<Result<_, StoreError>>()?;
+        Ok(outboxes.into_iter().filter(|item| !item.outbox.is_empty()).collect())
+    }
+
+    /// The version of an item; `None` when it is not there.
+    pub async fn version(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        let item: Option<Versioned> = self.item(key).await?.map(from_item).transpose()?;
+        Ok(item.map(|item| item.version))
+    }
+
     /// Forgets exactly the events that were published. When others were added meanwhile it leaves all of
     /// them: whoever publishes those publishes these again first, so the order holds.
     pub async fn trim(&self, published: &Unpublished) -> Result<(), StoreError> {
-        let Some(first) = published.outbox.first() else { return Ok(()) };
-        let trimmed = self
+        self.forget(published, published.outbox.len()).await.map(drop)
+    }
+
+    /// Forgets the oldest `count` events of an outbox. When it is not as it was read it leaves all of them: false.
+    pub async fn forget(&self, read: &Unpublished, count: usize) -> Result<bool, StoreError> {
+        let Some(first) = read.outbox.first().filter(|_| count > 0) else { return Ok(true) };
+        let length = AttributeValue::N(read.outbox.len().to_string());
+        let update = self
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", AttributeValue::S(published.pk.clone()))
-            .update_expression("REMOVE outbox, unpublished, unpublished_since")
+            .key("pk", AttributeValue::S(read.pk.clone()))
             .condition_expression("outbox[0].id = :first AND size(outbox) = :count")
             .expression_attribute_values(":first", AttributeValue::S(first.id.clone()))
-            .expression_attribute_values(
-                ":count",
-                AttributeValue::N(published.outbox.len().to_string()),
-            )
-            .send()
-            .await;
-        match trimmed.map_err(StoreError::from) {
-            Ok(_) | Err(StoreError::Stale) => Ok(()),
+            .expression_attribute_values(":count", length);
+        let update = match read.outbox.get(count) {
+            None => update.update_expression("REMOVE outbox, unpublished, unpublished_since"),
+            Some(next) => update
+                .update_expression("SET outbox = :rest, unpublished_since = :since")
+                .expression_attribute_values(":rest", to_attribute_value(&read.outbox[count..])?)
+                .expression_attribute_values(":since", AttributeValue::S(next.time.to_string())),
+        };
+        match update.send().await.map_err(StoreError::from) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Stale) => Ok(false),
             Err(error) => Err(error),
         }
     }

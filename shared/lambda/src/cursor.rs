@@ -3,11 +3,13 @@
 use aws_types::SdkConfig;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lambda_http::http::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use trackops_aws::secrets::{Mac, Secret, SecretError};
 
+use crate::http::{Answer, json};
 use crate::identity::Caller;
 use crate::problem::Problem;
 
@@ -70,6 +72,20 @@ impl ListCursors<'_> {
         let (tag, position) = bytes.split_at_checked(TAG).ok_or(BadCursor)?;
         self.mac(position).verify_truncated_left(tag).map_err(|_| BadCursor)?;
         serde_json::from_slice(position).map_err(|_| BadCursor)
+    }
+
+    /// A page of the list, and the cursor to where it goes on.
+    pub fn page(&self, items: Vec<impl Serialize>, next: Option<impl Serialize>) -> Answer {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page<T> {
+            items: Vec<T>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            next_cursor: Option<String>,
+        }
+        let next_cursor = next.map(|position| self.write(&position)).transpose();
+        let next_cursor = next_cursor.map_err(Problem::internal)?;
+        Ok(json(StatusCode::OK, &Page { items, next_cursor }))
     }
 
     fn mac(&self, position: &[u8]) -> impl Mac {

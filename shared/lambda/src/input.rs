@@ -16,7 +16,7 @@ use crate::problem::Problem;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     Null,
-    Bool,
+    Bool(bool),
     Integer(i128),
     /// A number with a fraction or an exponent, or one of more than 64 bits.
     Fraction,
@@ -185,6 +185,13 @@ pub fn amount(currency: Option<Currency>) -> impl Fn(Input, At<'_>) -> Option<Mo
     move |input, at| money(input, at).flatten()
 }
 
+pub fn boolean(input: Input, at: At<'_>) -> Option<bool> {
+    match input {
+        Input::Bool(is) => Some(is),
+        _ => at.refuse("must be true or false"),
+    }
+}
+
 /// A whole number, written without fraction and exponent.
 pub fn integer<T>(range: RangeInclusive<T>) -> impl Fn(Input, At<'_>) -> Option<T>
 where
@@ -255,8 +262,8 @@ impl<'de> Visitor<'de> for Anything {
         Ok(Input::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Input, E> {
-        Ok(Input::Bool)
+    fn visit_bool<E>(self, is: bool) -> Result<Input, E> {
+        Ok(Input::Bool(is))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Input, E> {

@@ -105,6 +105,12 @@ impl Caller {
         self.send(method, self.orders(path), header, body).await
     }
 
+    /// Any request to the relay API.
+    pub async fn ask_relay(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let url = format!("{}/api/events{path}", self.system.relay);
+        self.send(method, url, None, body).await
+    }
+
     fn orders(&self, path: &str) -> String {
         format!("{}{path}", self.system.orders)
     }

@@ -26,6 +26,8 @@ pub struct SeenEvent {
     pub subject: String,
     pub sequence: u64,
     pub envelope: Value,
+    /// The envelope, character by character.
+    pub text: String,
 }
 
 impl World {
@@ -123,6 +125,8 @@ impl EventTap<'_> {
 impl SeenEvent {
     fn read(message: &str) -> Option<Self> {
         let delivered: Value = serde_json::from_str(message).ok()?;
+        // It is the last part of the delivery.
+        let (_, text) = message.split_once("\"detail\":")?;
         let envelope = delivered["detail"].clone();
         let sequence = &envelope["sequence"];
         Some(Self {
@@ -132,6 +136,7 @@ impl SeenEvent {
             subject: envelope["subject"].as_str().unwrap_or_default().to_owned(),
             sequence: sequence.as_u64().or_else(|| sequence.as_str()?.parse().ok())?,
             envelope,
+            text: text.trim().strip_suffix('}')?.to_owned(),
         })
     }
 

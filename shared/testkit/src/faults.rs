@@ -71,6 +71,11 @@ impl Fault {
         Self { error_code: Some("ThrottlingException".to_owned()), ..Self::on("put-events", about) }
     }
 
+    /// The bus refuses with this code, such as one that is about the event itself.
+    pub fn refusing_with(self, error_code: &str) -> Self {
+        Self { error_code: Some(error_code.to_owned()), ..self }
+    }
+
     /// Fails after the work was done: the answer is thrown away.
     pub fn after(self) -> Self {
         Self { when: "after", ..self }

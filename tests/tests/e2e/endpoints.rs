@@ -33,7 +33,7 @@ const ITEM: &str = "/api/inventory/items/{id}";
 const RESERVATION: &str = "/api/inventory/reservations/{id}";
 
 /// What the others ask for. An endpoint that is missing here fails a test.
-const ENDPOINTS: [Endpoint; 19] = [
+const ENDPOINTS: [Endpoint; 27] = [
     at("POST", "/api/orders").keyed().body("customerId items address paymentMethod currency"),
     at("GET", "/api/orders").list(),
     at("GET", ORDER).of("order-not-found"),
@@ -55,6 +55,14 @@ const ENDPOINTS: [Endpoint; 19] = [
     at("GET", RESERVATION).staff().of("reservation-not-found"),
     at("DELETE", RESERVATION).staff().of("reservation-not-found"),
     at("GET", "/api/inventory/health").staff(),
+    at("GET", "/api/events/unprocessed").staff().list(),
+    at("POST", "/api/events/process").staff().body("eventId"),
+    at("POST", "/api/events/process-all").staff().body(""),
+    at("POST", "/api/events/discard").staff().body("eventId reason"),
+    at("GET", "/api/events/stats").staff(),
+    at("POST", "/api/events/replay").staff().body("from"),
+    at("GET", "/api/events/dead-letters").staff(),
+    at("POST", "/api/events/dead-letters/redrive").staff().body("queue"),
 ];
 
 #[derive(Clone, Copy)]
@@ -84,7 +92,7 @@ const fn at(method: &'static str, path: &'static str) -> Endpoint {
 }
 
 impl Endpoint {
-    /// For operators and services alone.
+    /// For operators, and mostly for services too.
     const fn staff(self) -> Self {
         Self { staff: true, ..self }
     }
@@ -145,6 +153,7 @@ fn api(path: &str) -> &'static str {
     match path {
         path if path.starts_with("/api/orders") => "OrdersApi",
         path if path.starts_with("/api/inventory") => "InventoryApi",
+        path if path.starts_with("/api/events") => "RelayApi",
         other => panic!("say here of which API {other} is"),
     }
 }
@@ -160,6 +169,7 @@ async fn ask(
     let path = endpoint.path.replace("{id}", id);
     let base = match api(&path) {
         "OrdersApi" => &world.system.orders,
+        "RelayApi" => &world.system.relay,
         _ => &world.system.inventory,
     };
     let url = format!("{base}{path}?{query}");

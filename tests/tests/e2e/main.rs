@@ -3,6 +3,7 @@
 mod documents;
 mod edge;
 mod endpoints;
+mod events_api;
 mod failures;
 mod journeys;
 mod lists;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::{env, mem, thread};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::Client;
@@ -66,11 +66,14 @@ fn definition(resource: &str, name: &str) -> Result<Value> {
         "GlobalSecondaryIndexes",
         "StreamSpecification",
     ] {
-        let part_of = properties.get(part);
-        input[part] = serde_json::to_value(part_of.with_context(|| format!("no {part}"))?)?;
+        if let Some(given) = properties.get(part) {
+            input[part] = serde_json::to_value(given)?;
+        }
     }
-    // CloudFormation takes it for granted.
-    input["StreamSpecification"]["StreamEnabled"] = json!(true);
+    if let Some(stream) = input.get_mut("StreamSpecification") {
+        // CloudFormation takes it for granted.
+        stream["StreamEnabled"] = json!(true);
+    }
     Ok(input)
 }
 

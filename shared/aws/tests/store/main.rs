@@ -14,3 +14,5 @@ mod inventory;
 mod orders;
 mod outbox;
 mod payments;
+mod relay;
+mod waiting;

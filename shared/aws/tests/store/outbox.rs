@@ -102,6 +102,30 @@ async fn an_event_added_while_the_relay_publishes_keeps_all_of_them() {
 }
 
 #[tokio::test]
+async fn what_is_published_of_an_outbox_is_forgotten_and_the_item_waits_since_the_next_event() {
+    let (mut tea, own, _) = read_by_the_relay().await;
+    for _ in 0..3 {
+        tea = changed(&tea, |_| ());
+        own.table.replace(&tea).await.unwrap();
+    }
+    let read = own.table.unpublished(KEY).await.unwrap().unwrap();
+    assert!(own.table.forget(&read, 0).await.unwrap());
+    assert_eq!(ids(&own.table).await.len(), 4, "nothing was published");
+
+    assert!(own.table.forget(&read, 2).await.unwrap());
+    let left = own.table.unpublished(KEY).await.unwrap().unwrap();
+    assert_eq!(left.outbox, read.outbox[2..], "what is left is as it was");
+    let since = read.outbox[2].time;
+    assert_eq!(waiting(&own.table, since.plus(Duration::from_millis(1))).await, [KEY]);
+    assert!(waiting(&own.table, since).await.is_empty(), "it waits since its oldest event");
+
+    assert!(!own.table.forget(&read, 1).await.unwrap(), "it is not what was read any more");
+    own.table.replace(&changed(&tea, |_| ())).await.unwrap();
+    assert!(!own.table.forget(&left, 1).await.unwrap(), "an event was added");
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#3", "STOCK#TEA#4", "STOCK#TEA#5"]);
+}
+
+#[tokio::test]
 async fn two_relays_beside_a_busy_writer_tell_everything_and_in_order() {
     const CHANGES: u64 = 40;
     let (tea, own, _) = read_by_the_relay().await;

@@ -1,0 +1,14 @@
+use trackops_aws::{aggregate::Table, bus::Bus, clients, orders::Orders};
+use trackops_lambda::{Error, config::env, cursor::Cursors, http, identity::Identity, telemetry};
+use trackops_relay::replay_events;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::start()?;
+    let config = clients::config()?;
+    let orders = Orders::new(Table::at(&config, env("ORDERS_TABLE")?));
+    let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
+    let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), env("EVENT_BUS")?);
+    let replay = |call| replay_events::handle(&bus, &orders, &cursors, call);
+    http::serve(Identity::from_env()?, replay).await
+}

@@ -1,0 +1,192 @@
+//! `GET /api/events/stats` says how many events were published, and how many wait, since when and why.
+
+use std::collections::BTreeMap;
+
+use lambda_http::http::StatusCode;
+use serde::Serialize;
+use trackops_aws::relay::{RefusedEvent, RelayStore};
+use trackops_aws::waiting::waiting;
+use trackops_domain::Timestamp;
+use trackops_domain::event::EventType;
+use trackops_lambda::http::{Answer, Call, Query, json};
+use trackops_lambda::identity::Role;
+use trackops_lambda::problem::Problem;
+
+use crate::outboxes::Outboxes;
+
+/// Every kind of bus that events were ever published to.
+const BUSES: [&str; 2] = ["eventbridge", "kafka"];
+
+const DEFAULT_DAYS: u32 = 7;
+const MAX_DAYS: u32 = 90;
+
+/// Aggregates read at once, and how often: those behind them are not counted.
+const AGGREGATES: usize = 100;
+const STEPS: usize = 10;
+
+#[derive(Serialize)]
+struct Stats {
+    published: PublishedView,
+    unpublished: UnpublishedView,
+    parked: ParkedView,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PublishedView {
+    /// UTC days, today included.
+    days: u32,
+    events: u64,
+    by_type: Vec<PublishedType>,
+}
+
+#[derive(Serialize)]
+struct PublishedType {
+    #[serde(rename = "type")]
+    kind: String,
+    bus: String,
+    events: u64,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UnpublishedView {
+    aggregates: usize,
+    events: u64,
+    /// Whether these are all.
+    complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_age_seconds: Option<u64>,
+    by_type: Vec<WaitingType>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WaitingType {
+    #[serde(rename = "type")]
+    kind: EventType,
+    source: &'static str,
+    events: u64,
+    oldest_at: Timestamp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ParkedView {
+    events: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_at: Option<Timestamp>,
+    by_type: BTreeMap<&'static str, u64>,
+}
+
+pub async fn handle(outboxes: &Outboxes, store: &RelayStore, call: Call) -> Answer {
+    call.caller.must_be(&[Role::Operator])?;
+    let mut query = Query::of(&call.request);
+    let days = query.take("days").unwrap_or(DEFAULT_DAYS);
+    query.fields.range("days", days, 1, MAX_DAYS);
+    query.finish()?;
+    let now = Timestamp::now();
+    let published = store.published(&BUSES, days, now);
+    let (published, unpublished, parked) =
+        futures::join!(published, unpublished(outboxes, now), store.parked());
+    let stats = Stats {
+        published: PublishedView::of(days, published?),
+        unpublished: unpublished?,
+        parked: ParkedView::of(&parked?),
+    };
+    Ok(json(StatusCode::OK, &stats))
+}
+
+async fn unpublished(outboxes: &Outboxes, now: Timestamp) -> Result<UnpublishedView, Problem> {
+    let tables = outboxes.some(None);
+    let (mut waits, mut aggregates, mut after) = (Waits::default(), 0, None);
+    for _ in 0..STEPS {
+        let (items, next) = waiting(&tables, now, after.as_ref(), AGGREGATES).await?;
+        aggregates += items.len();
+        for event in items.iter().flat_map(|waiting| &waiting.item.outbox) {
+            waits.add(event.kind, event.time);
+        }
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(waits.view(aggregates, after.is_none(), now))
+}
+
+/// Events and the time of the oldest, by type.
+#[derive(Default)]
+struct Waits(BTreeMap<&'static str, (EventType, u64, Timestamp)>);
+
+impl Waits {
+    fn add(&mut self, kind: EventType, at: Timestamp) {
+        let (_, events, oldest) = self.0.entry(kind.name()).or_insert((kind, 0, at));
+        *events += 1;
+        *oldest = at.min(*oldest);
+    }
+
+    fn view(self, aggregates: usize, complete: bool, now: Timestamp) -> UnpublishedView {
+        let oldest_at = self.0.values().map(|(_, _, oldest)| *oldest).min();
+        let by_type = self.0.into_values().map(|(kind, events, oldest_at)| WaitingType {
+            kind,
+            source: kind.source(),
+            events,
+            oldest_at,
+        });
+        let by_type: Vec<_> = by_type.collect();
+        UnpublishedView {
+            aggregates,
+            events: by_type.iter().map(|it| it.events).sum(),
+            complete,
+            oldest_at,
+            oldest_age_seconds: oldest_at.map(|at| now.since(at).as_secs()),
+            by_type,
+        }
+    }
+}
+
+impl PublishedView {
+    fn of(days: u32, counts: BTreeMap<(String, String), u64>) -> Self {
+        let by_type = counts.into_iter();
+        let by_type = by_type.map(|((bus, kind), events)| PublishedType { kind, bus, events });
+        let by_type: Vec<_> = by_type.collect();
+        Self { days, events: by_type.iter().map(|it| it.events).sum(), by_type }
+    }
+}
+
+impl ParkedView {
+    fn of(parked: &[RefusedEvent]) -> Self {
+        let mut by_type = BTreeMap::new();
+        for event in parked {
+            *by_type.entry(event.kind.name()).or_default() += 1;
+        }
+        let oldest_at = parked.first().map(|event| event.first_at);
+        Self { events: parked.len(), oldest_at, by_type }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_counted_by_type_and_as_old_as_its_oldest() {
+        let at = |second: i64| Timestamp::from_millis(second * 1000);
+        let mut waits = Waits::default();
+        waits.add(EventType::OrderStatusUpdated, at(50));
+        waits.add(EventType::OrderCreated, at(40));
+        waits.add(EventType::OrderStatusUpdated, at(45));
+        let view = waits.view(2, true, at(100));
+        assert_eq!((view.aggregates, view.events, view.complete), (2, 3, true));
+        assert_eq!((view.oldest_at, view.oldest_age_seconds), (Some(at(40)), Some(60)));
+        let by_type: Vec<_> =
+            view.by_type.iter().map(|it| (it.kind, it.events, it.oldest_at)).collect();
+        assert_eq!(
+            by_type,
+            [(EventType::OrderCreated, 1, at(40)), (EventType::OrderStatusUpdated, 2, at(45)),]
+        );
+        assert_eq!(Waits::default().view(0, true, at(0)).oldest_at, None);
+    }
+}

@@ -1,0 +1,97 @@
+//! `GET /api/events/unprocessed` lists the events that are not published yet, longest waiting aggregate first.
+
+use serde::{Deserialize, Serialize};
+use trackops_aws::StoreError;
+use trackops_aws::relay::RelayStore;
+use trackops_aws::waiting::{Place, Waiting, waiting};
+use trackops_domain::Timestamp;
+use trackops_lambda::cursor::Cursors;
+use trackops_lambda::http::{Answer, Call, Query};
+use trackops_lambda::identity::Role;
+use trackops_lambda::problem::Problem;
+
+use crate::outboxes::{EventId, Kind, Outboxes, Source};
+use crate::view::UnprocessedView;
+
+/// Aggregates read at once, and how often for one page; after that the page is what has been found.
+const AGGREGATES: usize = 50;
+const STEPS: usize = 10;
+
+#[derive(Debug, Default, Serialize)]
+struct Filter {
+    source: Option<Source>,
+    #[serde(rename = "type")]
+    kind: Option<Kind>,
+    parked: Option<bool>,
+}
+
+/// Where the list goes on: behind an aggregate, or within the one that follows it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Position {
+    after: Option<Place>,
+    /// This aggregate's events up to this version were listed.
+    within: Option<(String, u64)>,
+}
+
+pub async fn handle(
+    outboxes: &Outboxes,
+    store: &RelayStore,
+    cursors: &Cursors,
+    call: Call,
+) -> Answer {
+    call.caller.must_be(&[Role::Operator])?;
+    let mut query = Query::of(&call.request);
+    let limit = query.limit();
+    let cursor: Option<String> = query.take("cursor");
+    let filter = Filter {
+        source: query.take("source"),
+        kind: query.take("type"),
+        parked: query.take("parked"),
+    };
+    query.finish()?;
+    let list = cursors.of("unprocessed", &call.caller, &filter).map_err(Problem::internal)?;
+    let position = cursor.map(|cursor| list.read(&cursor)).transpose()?.unwrap_or_default();
+
+    let (found, next) = find(outboxes, store, &filter, position, limit).await?;
+    list.page(found, next)
+}
+
+async fn find(
+    outboxes: &Outboxes,
+    store: &RelayStore,
+    filter: &Filter,
+    mut position: Position,
+    limit: usize,
+) -> Result<(Vec<UnprocessedView>, Option<Position>), StoreError> {
+    let (tables, now) = (outboxes.some(filter.source), Timestamp::now());
+    let mut found = Vec::new();
+    for _ in 0..STEPS {
+        let (items, next) = waiting(&tables, now, position.after.as_ref(), AGGREGATES).await?;
+        let oldest = items.iter().filter_map(|it| it.item.outbox.first());
+        let oldest: Vec<&str> = oldest.map(|event| event.id.as_str()).collect();
+        let refused = store.refusals(&oldest).await?;
+        for Waiting { place, item, .. } in items {
+            let oldest = item.outbox.first().and_then(|event| refused.get(&event.id));
+            for event in &item.outbox {
+                let id: EventId = event.id.parse().map_err(StoreError::corrupt)?;
+                let is_listed =
+                    |(key, version): &(String, u64)| *key == item.pk && id.version <= *version;
+                let view = UnprocessedView::of(&item.pk, event, oldest, now);
+                let is_wanted = filter.kind.is_none_or(|kind| kind.0 == event.kind)
+                    && filter.parked.is_none_or(|parked| parked == view.parked);
+                if position.within.as_ref().is_some_and(is_listed) || !is_wanted {
+                    continue;
+                }
+                if found.len() == limit {
+                    return Ok((found, Some(position)));
+                }
+                found.push(view);
+                position.within = Some((item.pk.clone(), id.version));
+            }
+            position = Position { after: Some(place), within: None };
+        }
+        let Some(next) = next else { return Ok((found, None)) };
+        position = Position { after: Some(next), within: None };
+    }
+    Ok((found, Some(position)))
+}

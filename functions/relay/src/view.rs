@@ -1,0 +1,97 @@
+//! Events as the API shows them.
+
+use serde::Serialize;
+use trackops_aws::bus::Refusal;
+use trackops_aws::outbox::OutboxEntry;
+use trackops_aws::relay::RefusedEvent;
+use trackops_domain::Timestamp;
+use trackops_domain::event::EventType;
+
+use crate::publish::{Outcome, Stopped};
+
+/// An event that is not published yet. `oldest` is what is known of the oldest one of its aggregate, if that was refused.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnprocessedView {
+    event_id: String,
+    #[serde(rename = "type")]
+    kind: EventType,
+    aggregate: String,
+    source: &'static str,
+    time: Timestamp,
+    age_seconds: u64,
+    attempts: u32,
+    pub parked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<ErrorView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<Timestamp>,
+    /// The event before it that was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorView {
+    code: String,
+    /// Only of what is wrong with the event itself: the rest is for the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+}
+
+impl UnprocessedView {
+    pub fn of(
+        aggregate: &str,
+        event: &OutboxEntry,
+        oldest: Option<&RefusedEvent>,
+        now: Timestamp,
+    ) -> Self {
+        let refused = oldest.filter(|oldest| oldest.id == event.id);
+        Self {
+            event_id: event.id.clone(),
+            kind: event.kind,
+            aggregate: aggregate.to_owned(),
+            source: event.kind.source(),
+            time: event.time,
+            age_seconds: now.since(event.time).as_secs(),
+            attempts: refused.map_or(0, |refused| refused.attempts),
+            parked: refused.is_some_and(RefusedEvent::is_parked),
+            last_error: refused.map(|refused| ErrorView {
+                code: refused.code.clone(),
+                message: refused.message.clone(),
+                at: Some(refused.last_at),
+            }),
+            next_attempt_at: refused
+                .filter(|refused| refused.is_parked())
+                .map(RefusedEvent::next_attempt),
+            waits_for: oldest.filter(|_| refused.is_none()).map(|oldest| oldest.id.clone()),
+        }
+    }
+}
+
+/// The event that the bus refused, so that it and those behind it are not published.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoppedView {
+    event_id: String,
+    parked: bool,
+    error: ErrorView,
+}
+
+impl StoppedView {
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        let (event, stopped) = outcome.stopped()?;
+        let (code, message) = match stopped.refusal() {
+            Refusal::ForGood { code, message } => (code.clone(), Some(message.clone())),
+            Refusal::ForNow { code, .. } => (code.clone(), None),
+        };
+        Some(Self {
+            event_id: event.id.clone(),
+            parked: matches!(stopped, Stopped::Parked(_)),
+            error: ErrorView { code, message, at: None },
+        })
+    }
+}
