@@ -80,7 +80,7 @@ mod tests {
             let refused = |event: &&OutboxEntry| self.refuses.contains(&event.id.as_str());
             let took = events.iter().filter(|e| !refused(e)).map(|e| e.id.clone()).collect();
             self.took.lock().unwrap().push(took);
-            let refusal = || Refusal { code: "ThrottlingException".into(), message: String::new() };
+            let refusal = || Refusal::for_now("ThrottlingException", "");
             events.iter().map(|e| if refused(e) { Err(refusal()) } else { Ok(()) }).collect()
         }
     }

@@ -23,12 +23,38 @@ pub struct Bus {
     name: String,
 }
 
-/// Why an event was not accepted.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the bus did not take the event: {code}: {message}")]
-pub struct Refusal {
-    pub code: String,
-    pub message: String,
+/// Entry errors that are about the event itself; all others may be gone the next time.
+/// Source: "PutEventsResultEntry", EventBridge API reference.
+const OF_THE_EVENT: [&str; 3] = ["InvalidArgument", "MalformedDetail", "RedactionFailure"];
+
+/// Why an event was not taken, named by what its publisher does next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The event itself cannot be taken: too large, malformed. It would be refused again at any time.
+    #[error("the bus takes no such event: {code}: {message}")]
+    ForGood { code: String, message: String },
+    /// Throttled, not connected, not allowed: the same event again, a little later.
+    #[error("the bus did not take the event: {code}: {message}")]
+    ForNow { code: String, message: String },
+}
+
+impl Refusal {
+    pub fn for_good(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::ForGood { code: code.into(), message: message.into() }
+    }
+
+    pub fn for_now(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::ForNow { code: code.into(), message: message.into() }
+    }
+
+    fn of_entry(code: Option<String>, message: Option<String>) -> Self {
+        let (code, message) = (code.unwrap_or_else(|| "NoEventId".into()), message);
+        if OF_THE_EVENT.contains(&code.as_str()) {
+            Self::for_good(code, message.unwrap_or_default())
+        } else {
+            Self::for_now(code, message.unwrap_or_default())
+        }
+    }
 }
 
 impl Bus {
@@ -50,16 +76,19 @@ impl Bus {
     }
 
     async fn put(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
+        if let [event] = events
+            && size(event) > MAX_BYTES
+        {
+            let message = format!("{} bytes, of at most {MAX_BYTES}", size(event));
+            return vec![Err(Refusal::for_good("TooLarge", message))];
+        }
         let entries = events.iter().map(|event| self.entry(event)).collect();
         let answer = match self.client.put_events().set_entries(Some(entries)).send().await {
             Ok(answer) => answer,
             Err(error) => {
                 let code = error.as_service_error().and_then(|e| e.meta().code());
-                let refusal = Refusal {
-                    code: code.unwrap_or("CallFailed").to_owned(),
-                    message: aws_smithy_types::error::display::DisplayErrorContext(&error)
-                        .to_string(),
-                };
+                let message = aws_smithy_types::error::display::DisplayErrorContext(&error);
+                let refusal = Refusal::for_now(code.unwrap_or("CallFailed"), message.to_string());
                 return vec![Err(refusal); events.len()];
             }
         };
@@ -68,14 +97,8 @@ impl Bus {
             .iter()
             .map(|_| match answers.next() {
                 Some(entry) if entry.event_id.is_some() && entry.error_code.is_none() => Ok(()),
-                Some(entry) => Err(Refusal {
-                    code: entry.error_code.unwrap_or_else(|| "NoEventId".into()),
-                    message: entry.error_message.unwrap_or_default(),
-                }),
-                None => Err(Refusal {
-                    code: "NoAnswer".into(),
-                    message: "the answer has no entry for it".into(),
-                }),
+                Some(entry) => Err(Refusal::of_entry(entry.error_code, entry.error_message)),
+                None => Err(Refusal::for_now("NoAnswer", "the answer has no entry for it")),
             })
             .collect()
     }
@@ -117,7 +140,9 @@ fn chunks<'a, 'b>(events: &'b [&'a OutboxEntry]) -> Vec<&'b [&'a OutboxEntry]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::canned::Canned;
     use proptest::prelude::*;
+    use serde_json::json;
     use trackops_domain::Timestamp;
     use trackops_domain::event::EventType;
 
@@ -128,6 +153,31 @@ mod tests {
             time: Timestamp::from_millis(0),
             traceparent: None,
             body: "x".repeat(bytes),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_too_large_is_refused_for_good_and_its_neighbours_are_taken() {
+        let taken = json!({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]});
+        let eventbridge = Canned::answering([(200, taken.clone()), (200, taken)]);
+        let bus = Bus::new(Client::new(&eventbridge.config()), "bus".into());
+        let (small, large) = (event(10), event(MAX_BYTES));
+        let results = bus.publish(&[&small, &large, &small]).await;
+        assert!(
+            matches!(&results[..], [Ok(()), Err(Refusal::ForGood { .. }), Ok(())]),
+            "{results:?}"
+        );
+        assert_eq!(eventbridge.requests().len(), 2);
+    }
+
+    #[test]
+    fn only_what_is_wrong_with_the_event_itself_is_refused_for_good() {
+        let refusal = |code: &str| Refusal::of_entry(Some(code.into()), None);
+        for code in OF_THE_EVENT {
+            assert!(matches!(refusal(code), Refusal::ForGood { .. }), "{code}");
+        }
+        for code in ["ThrottlingException", "InternalFailure", "AccessDeniedException"] {
+            assert!(matches!(refusal(code), Refusal::ForNow { .. }), "{code}");
         }
     }
 

@@ -32,8 +32,12 @@ impl Canned {
         Self { answers, requests: Arc::default() }
     }
 
-    /// A table there; the SDK tries once, so that each call takes one answer.
     pub fn table(&self) -> Table {
+        Table::at(&self.config(), "table".into())
+    }
+
+    /// Clients of this service; the SDK tries once, so that each call takes one answer.
+    pub fn config(&self) -> SdkConfig {
         let connector = SharedHttpConnector::new(self.clone());
         let credentials = Credentials::from_keys("000000000000", "local", None);
         let config = SdkConfig::builder()
@@ -42,7 +46,7 @@ impl Canned {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .retry_config(RetryConfig::disabled());
-        Table::at(&config.build(), "table".into())
+        config.build()
     }
 
     /// The bodies of what was asked.
