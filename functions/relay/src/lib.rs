@@ -1,5 +1,7 @@
 //! The event relay: everything that is committed reaches the bus at least once, in order per aggregate.
 
+pub mod bus;
+pub mod kafka;
 pub mod publish;
 pub mod relay_events;
 pub mod relay_health;

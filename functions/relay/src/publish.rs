@@ -12,7 +12,7 @@ use trackops_lambda::error::chain;
 /// Trims under way at once.
 const CONCURRENT_TRIMS: usize = 16;
 
-/// Where events go. A trait, so that a test can refuse some.
+/// Where events go: EventBridge, Kafka, or a test that refuses some.
 pub trait Publisher: Sync {
     /// One result for each event, in the order given.
     fn publish(

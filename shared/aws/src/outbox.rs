@@ -35,6 +35,12 @@ impl OutboxEntry {
             body: serde_json::to_string(event).map_err(StoreError::corrupt)?,
         })
     }
+
+    /// The id of the aggregate, as in `subject`; `None` when the event's id is not `<KIND>#<id>#<version>`.
+    pub fn aggregate_id(&self) -> Option<&str> {
+        let (key, _) = self.id.rsplit_once('#')?;
+        key.split_once('#').map(|(_, id)| id).filter(|id| !id.is_empty())
+    }
 }
 
 /// What an item of any table still has to tell, oldest first.
