@@ -4,13 +4,14 @@ mod msk_iam;
 pub mod partitioner;
 mod settings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{join_all, try_join_all};
 use rskafka::BackoffConfig;
 use rskafka::chrono::DateTime;
+use rskafka::client::controller::ControllerClient;
 use rskafka::client::error::{Error as ClientError, ProtocolError};
 use rskafka::client::partition::{Compression, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
@@ -54,8 +55,6 @@ pub enum KafkaError {
     Client(#[from] ClientError),
     #[error("the brokers did not answer within {} s", PATIENCE.as_secs())]
     Silent,
-    #[error("the brokers do not show the topic {0}, which they have just created")]
-    NoTopic(&'static str),
 }
 
 pub struct Kafka {
@@ -169,14 +168,12 @@ impl Connection {
         };
         let client = builder.build().await?;
         let there = create(&client, topics, settings.replication_factor).await?;
-        let lanes = topics.iter().map(|kind| {
-            let name = kind.name();
-            let count = *there.get(name).ok_or(KafkaError::NoTopic(name))?;
-            let lane = |partition| Lane { topic: name, partition, client: Mutex::new(None) };
-            Ok((*kind, (0..count).map(lane).collect()))
+        let lanes = there.into_iter().map(|(kind, partitions)| {
+            let lane = |partition| Lane { topic: kind.name(), partition, client: Mutex::new(None) };
+            (kind, (0..).take(partitions).map(lane).collect())
         });
-        let lanes = lanes.collect::<Result<_, KafkaError>>()?;
-        Ok(Self { client, topics: lanes })
+        let topics = lanes.collect();
+        Ok(Self { client, topics })
     }
 
     /// Where the event belongs.
@@ -234,40 +231,45 @@ impl Lane {
     }
 }
 
-/// Creates what is missing of these topics; the partitions of every topic there is.
+/// The partitions of these topics; creates what is missing.
 async fn create(
     client: &Client,
     topics: &[EventType],
     replication_factor: i16,
-) -> Result<HashMap<String, i32>, KafkaError> {
-    let listed = async || {
-        let topics = client.list_topics().await?.into_iter();
-        let count = |partitions: usize| i32::try_from(partitions).unwrap_or(i32::MAX);
-        Ok::<_, ClientError>(
-            topics
-                .map(|topic| (topic.name, count(topic.partitions.len())))
-                .collect::<HashMap<_, _>>(),
-        )
-    };
-    let there = listed().await?;
-    let missing: Vec<_> =
-        topics.iter().map(|kind| kind.name()).filter(|name| !there.contains_key(*name)).collect();
-    if missing.is_empty() {
-        return Ok(there);
-    }
+) -> Result<HashMap<EventType, usize>, ClientError> {
     let controller = client.controller_client()?;
-    for name in missing {
-        let wait = i32::try_from(PATIENCE.as_millis()).unwrap_or(i32::MAX);
-        match controller.create_topic(name, PARTITIONS, replication_factor, wait).await {
-            Ok(()) => tracing::info!(topic = name, "created"),
-            Err(ClientError::ServerError {
-                protocol_error: ProtocolError::TopicAlreadyExists,
-                ..
-            }) => {}
-            Err(error) => return Err(error.into()),
+    let mut created = HashSet::new();
+    loop {
+        let listed = client.list_topics().await?.into_iter();
+        let listed: HashMap<String, usize> =
+            listed.map(|topic| (topic.name, topic.partitions.len())).collect();
+        let there = topics.iter().filter_map(|kind| Some((*kind, *listed.get(kind.name())?)));
+        let there: HashMap<EventType, usize> = there.collect();
+        if there.len() == topics.len() {
+            return Ok(there);
         }
+        for kind in topics.iter().filter(|kind| !there.contains_key(kind)) {
+            if created.insert(*kind) {
+                create_topic(&controller, kind.name(), replication_factor).await?;
+            }
+        }
+        // Not every broker shows at once what was created.
+        tokio::time::sleep(RETRIES.init_backoff).await;
     }
-    Ok(listed().await?)
+}
+
+async fn create_topic(
+    controller: &ControllerClient,
+    name: &str,
+    replication_factor: i16,
+) -> Result<(), ClientError> {
+    let wait = i32::try_from(PATIENCE.as_millis()).unwrap_or(i32::MAX);
+    match controller.create_topic(name, PARTITIONS, replication_factor, wait).await {
+        Err(ClientError::ServerError {
+            protocol_error: ProtocolError::TopicAlreadyExists, ..
+        }) => Ok(()),
+        created => created.inspect(|()| tracing::info!(topic = name, "created")),
+    }
 }
 
 fn key(event: &OutboxEntry) -> Result<&str, Refusal> {
@@ -312,6 +314,5 @@ fn refusal(error: &KafkaError) -> Refusal {
         }
         KafkaError::Client(_) => Refusal::for_now("NotConnected", message),
         KafkaError::Silent => Refusal::for_now("Silent", message),
-        KafkaError::NoTopic(_) => Refusal::for_now("NoTopic", message),
     }
 }

@@ -146,3 +146,23 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aggregate_id(id: &str) -> Option<String> {
+        let (kind, time) = (EventType::OrderCreated, Timestamp::from_millis(0));
+        let (traceparent, body) = (None, String::new());
+        let entry = OutboxEntry { id: id.into(), kind, time, traceparent, body };
+        entry.aggregate_id().map(str::to_owned)
+    }
+
+    #[test]
+    fn the_id_of_an_event_names_its_aggregate() {
+        assert_eq!(aggregate_id("STOCK#TEA-1#12").as_deref(), Some("TEA-1"));
+        for odd in ["", "STOCK", "STOCK#12", "STOCK##12"] {
+            assert_eq!(aggregate_id(odd), None, "{odd:?}");
+        }
+    }
+}

@@ -292,12 +292,13 @@ mod tests {
         );
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_handler_that_does_not_end_fails_its_record_alone() {
         let texts = [event("hangs").to_string(), event("good").to_string()];
         let values: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
         let queue = Kept::default();
-        from_topics(&records(&values), &picky, TIME, &queue).await.unwrap();
+        let time = Duration::from_millis(50);
+        from_topics(&records(&values), &picky, time, &queue).await.unwrap();
         assert_eq!(queue.messages.into_inner().unwrap().len(), 1);
     }
 
