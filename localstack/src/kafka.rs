@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Signal, kill_process_group};
 use sha2::{Digest, Sha256};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::instance::{as_pid, local_dir, workspace};
 use crate::progress::Step;
@@ -112,6 +112,8 @@ pub async fn packages_for_tests() -> Option<PathBuf> {
 
 pub struct Broker {
     process: Child,
+    /// Our end of the pipe. Not left to `process`, which closes it when it is waited for.
+    open: Option<ChildStdin>,
     packages: PathBuf,
     dir: PathBuf,
     /// Where clients reach it.
@@ -148,9 +150,10 @@ impl Broker {
         format.args(["format", "--cluster-id", CLUSTER_ID, "--config"]);
         format.arg(dir.join("server.properties"));
         run(format).await.context("cannot prepare the broker's folder")?;
-        let process = spawn(packages, &dir)?;
+        let mut process = spawn(packages, &dir)?;
+        let open = process.stdin.take();
         let (packages, bootstrap) = (packages.to_owned(), clients.to_string());
-        let mut broker = Self { process, packages, dir, bootstrap };
+        let mut broker = Self { process, open, packages, dir, bootstrap };
         broker.ready().await?;
         let _ = writeln!(std::io::stderr(), "Apache Kafka runs at {}", broker.bootstrap);
         Ok(broker)
@@ -159,6 +162,7 @@ impl Broker {
     /// After [`Self::kill`]: on the same port, with what it had.
     pub async fn start_again(&mut self) -> Result<()> {
         self.process = spawn(&self.packages, &self.dir)?;
+        self.open = self.process.stdin.take();
         self.ready().await
     }
 
@@ -193,6 +197,7 @@ impl Broker {
             // Nothing is left of the group when it ended by itself.
             let _ = kill_process_group(group, Signal::KILL);
         }
+        self.open = None;
         let _ = self.process.wait().await;
     }
 
