@@ -8,9 +8,17 @@ import re
 from cfnlint.data import AdditionalSpecs
 from cfnlint.helpers import load_resource
 
-# SAM gives the first to every role and the second to every traced function. Those that it adds for
-# SQS and stream events reach every queue and every stream of the account.
-MANAGED_POLICIES = ("service-role/AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess")
+# SAM gives the first to every role, the second to every traced function and the third to every one
+# with a VpcConfig. Those that it adds for SQS and stream events reach every queue and every stream
+# of the account.
+MANAGED_POLICIES = (
+    "service-role/AWSLambdaBasicExecutionRole",
+    "AWSXrayWriteOnlyAccess",
+    "service-role/AWSLambdaVPCAccessExecutionRole",
+)
+
+# Lambda makes and names the network interfaces of its pollers itself.
+OF_UNKNOWN_RESOURCES = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface")
 
 # Services whose ARNs name no kind: `bucket/*` is within one bucket, `table/*` is every table.
 WITHOUT_KIND = ("s3", "sns", "sqs")
@@ -26,9 +34,12 @@ def findings(template):
 
 
 def on_aws(value):
-    """`value` as it is deployed to AWS: `!If [OnAws, a, b]` is a, `!Ref AWS::NoValue` is absent."""
+    """`value` as it is deployed to AWS: `!If [OnAws, a, b]` is a, `!Ref AWS::NoValue` is absent.
+
+    In a list `!If` of any other condition is both, because either may be deployed.
+    """
     if isinstance(value, list):
-        return [on_aws(item) for item in value if not is_no_value(item)]
+        return [on_aws(item) for item in either(value) if not is_no_value(item)]
     if not isinstance(value, dict):
         return value
     match value:
@@ -36,6 +47,15 @@ def on_aws(value):
             return on_aws(then)
     values = {key: on_aws(item) for key, item in value.items()}
     return {key: item for key, item in values.items() if not is_no_value(item)}
+
+
+def either(items):
+    for item in items:
+        match item:
+            case {"Fn::If": [condition, *branches]} if condition != "OnAws":
+                yield from either(branches)
+            case _:
+                yield item
 
 
 def is_no_value(value):
@@ -131,6 +151,8 @@ def is_wide(resource):
 def has_no_resource_level(action):
     """Whether IAM can allow `action` on `*` only (by cfn-lint's copy of AWS's table)."""
     service, _, verb = action.lower().partition(":")
+    if action in OF_UNKNOWN_RESOURCES:
+        return True
     known = IAM_ACTIONS.get(service, {}).get("Actions", {}).get(verb)
     return known is not None and not known.get("Resources")
 
@@ -155,8 +177,21 @@ def consumed_by(mapping):
 
 def consumers_report_each_failed_record(resources):
     for name, mapping in of_type(resources, "AWS::Lambda::EventSourceMapping"):
-        if mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
+        if "Topics" in mapping:
+            # Of a topic only whole batches fail, and for ever: docs/decisions/0018.
+            if "DestinationConfig" not in mapping:
+                yield name, "says of no failure: set DestinationConfig: {OnFailure: ...}"
+        elif mapping.get("FunctionResponseTypes") != ["ReportBatchItemFailures"]:
             yield name, "fails whole batches: set FunctionResponseTypes: [ReportBatchItemFailures]"
+
+
+def rules_are_of_our_bus(resources):
+    """A parameter, such as the one that chooses the bus, is no bus; a local cloud takes any name."""
+    buses = [name for name, _ in of_type(resources, "AWS::Events::EventBus")]
+    for name, rule in of_type(resources, "AWS::Events::Rule"):
+        match rule.get("EventBusName"):
+            case {"Ref": bus} if bus not in buses:
+                yield name, f"is on {bus}, which is no bus of this template: it has {buses}"
 
 
 def tables_survive_a_mistake(resources):
@@ -218,5 +253,6 @@ RULES = (
     roles_have_no_policies_of_aws,
     queues_are_encrypted_and_have_a_dead_letter_queue,
     consumers_report_each_failed_record,
+    rules_are_of_our_bus,
     tables_survive_a_mistake,
 )

@@ -197,6 +197,51 @@ class Template(unittest.TestCase):
             "      FunctionResponseTypes: [ReportBatchItemFailures]\n", "", "fails whole batches"
         )
 
+    def test_rights_under_any_condition_are_looked_at(self):
+        old = "            - Effect: Allow\n              Action: dynamodb:Query\n              Resource: !Sub ${Table.Arn}/index/*\n"
+        new = """            - !If
+              - OnMsk
+              - Effect: Allow
+                Action: dynamodb:Query
+                Resource: "*"
+              - !Ref AWS::NoValue
+"""
+        condition = "Conditions:\n"
+        good = GOOD.replace(condition, condition + "  OnMsk: !Equals [!Ref AWS::Region, x]\n")
+        (finding,) = self.findings(good.replace(old, new))
+        self.assertIn("name the resource", finding)
+
+    def test_a_rule_on_something_that_is_no_bus_is_refused(self):
+        bus = """  Bus:
+    Type: AWS::Events::EventBus
+    Properties: {Name: bus}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties:
+      EventBusName: !Ref Bus
+      EventPattern: {source: [a]}
+      Targets: [{Id: queue, Arn: !GetAtt Queue.Arn}]
+"""
+        good = GOOD.replace("  ConsumerLogs:\n", bus + "  ConsumerLogs:\n")
+        self.assertEqual(self.findings(good), [])
+        (finding,) = self.findings(good.replace("EventBusName: !Ref Bus", "EventBusName: !Ref Deployment"))
+        self.assertIn("is no bus", finding)
+
+    def test_a_topic_without_a_place_for_failures_is_refused(self):
+        mapping = """  Topic:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties:
+      FunctionName: !Ref Consumer
+      EventSourceArn: arn:aws:kafka:eu-central-1:123456789012:cluster/c/1
+      Topics: [orders]
+      StartingPosition: TRIM_HORIZON
+"""
+        failures = "      DestinationConfig: {OnFailure: {Destination: !GetAtt Dead.Arn}}\n"
+        good = GOOD.replace("  ConsumerLogs:\n", mapping + failures + "  ConsumerLogs:\n")
+        self.assertEqual(self.findings(good), [])
+        (finding,) = self.findings(good.replace(failures, ""))
+        self.assertIn("says of no failure", finding)
+
     def test_a_table_that_a_mistake_could_take_is_refused(self):
         self.refused("SSEEnabled: true}", "SSEEnabled: false}", "not encrypted")
         self.refused(

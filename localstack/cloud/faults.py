@@ -16,6 +16,7 @@ Every fault has `contains`, a text the event or request must hold (default: any;
 """
 
 import asyncio
+import base64
 import dataclasses
 import json
 import threading
@@ -159,7 +160,7 @@ def make_functions_fail(faults):
         name = config.get("FunctionName", "")
         fault = faults.strike(
             "lambda",
-            json.dumps(event, ensure_ascii=False),
+            text_of(event),
             lambda fault: name == fault.function or name.endswith(f"-{fault.function}"),
         )
         if fault is None:
@@ -171,6 +172,16 @@ def make_functions_fail(faults):
         return {"body": error, "error": True, "function_error": "Unhandled", "log": log}
 
     lambda_svc._execute_function_dispatch = execute
+
+
+def text_of(event):
+    """The event as text, records of topics with what their base64 says."""
+    texts = [json.dumps(event, ensure_ascii=False)]
+    if isinstance(event, dict) and event.get("eventSource") == "aws:kafka":
+        records = [record for batch in event["records"].values() for record in batch]
+        values = [base64.b64decode(record["value"] or "") for record in records]
+        texts += [value.decode(errors="replace") for value in values]
+    return "\n".join(texts)
 
 
 async def put_events(faults, app, scope, body, send):

@@ -4,6 +4,7 @@ The patches are tested against two clouds, one patched and one not. When the one
 to behave like AWS, the test fails and says which patch can go.
 """
 
+import base64
 import contextlib
 import io
 import json
@@ -637,6 +638,13 @@ class Faults(unittest.TestCase):
         self.assertEqual(patched.http("DELETE", f"/_trackops/faults/{fault}"), (204, None))
         self.assertNotIn("errorType", patched.invoke({"order": "f-k"}))
         self.assertEqual(patched.http("DELETE", f"/_trackops/faults/{fault}")[0], 404)
+
+    def test_a_fault_finds_its_text_in_the_records_of_a_topic(self):
+        patched.fault(target="lambda", function="echo", contains="f-l")
+        records = [{"value": base64.b64encode(value).decode()} for value in (b"other", b"f-l")]
+        event = {"eventSource": "aws:kafka", "records": {"topic-0": records}}
+        self.assertIn("errorType", patched.invoke(event))
+        self.assertNotIn("errorType", patched.invoke(event))
 
     def test_a_fault_that_makes_no_sense_is_refused_with_the_reason(self):
         for fault, reason in [

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Builder;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::client::legacy::Client;
@@ -19,6 +19,7 @@ pub struct Http {
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,
+    headers: HeaderMap,
     body: Bytes,
 }
 
@@ -36,7 +37,7 @@ impl Http {
         let (head, body) =
             self.client.request(request).await.with_context(unanswered)?.into_parts();
         let body = body.collect().await.with_context(unanswered)?.to_bytes();
-        Ok(Answer { status: head.status, body })
+        Ok(Answer { status: head.status, headers: head.headers, body })
     }
 
     /// A request to one of TrackOps' APIs.
@@ -71,6 +72,10 @@ impl Default for Http {
 }
 
 impl Answer {
+    pub fn header(&self, name: &str) -> Option<&HeaderValue> {
+        self.headers.get(name)
+    }
+
     pub fn json(&self) -> Result<Value> {
         serde_json::from_slice(&self.body).with_context(|| format!("no JSON: {}", self.text()))
     }

@@ -27,6 +27,9 @@ pub struct Endpoints {
     pub region: String,
     pub stack: String,
     pub issuer: String,
+    /// The brokers, when Kafka is the bus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<String>,
 }
 
 /// What the keeper process writes down when everything it serves is up.

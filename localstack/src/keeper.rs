@@ -15,10 +15,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cloud::Cloud;
 use crate::instance::{Endpoints, Instance, REGION, Running, STACK};
+use crate::kafka::Broker;
 use crate::ports::{self, Ports};
 use crate::proxy::{self, Apis};
 use crate::token::{Signer, Which};
-use crate::{issuer, progress::Step};
+use crate::{issuer, progress::Step, topics};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
 
@@ -29,6 +30,12 @@ pub struct Keep {
     pub python: PathBuf,
     #[arg(long)]
     pub faults: bool,
+    /// The jars of a broker to start
+    #[arg(long)]
+    pub kafka_packages: Option<PathBuf>,
+    /// Brokers that are there
+    #[arg(long)]
+    pub kafka: Option<String>,
     #[command(flatten)]
     pub ports: Ports,
 }
@@ -44,6 +51,12 @@ pub async fn start(instance: &Instance, program: &Path, keep: &Keep) -> Result<R
     let mut command = Command::new(program);
     command.args(["keep", "--instance", instance.name(), "--python"]).arg(&keep.python);
     command.args(keep.faults.then_some("--faults"));
+    if let Some(packages) = &keep.kafka_packages {
+        command.arg("--kafka-packages").arg(packages);
+    }
+    if let Some(brokers) = &keep.kafka {
+        command.args(["--kafka", brokers]);
+    }
     for (flag, port) in keep.ports.flags(instance.name()) {
         command.args([flag, &port.to_string()]);
     }
@@ -89,7 +102,7 @@ pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
     }
     let [cloud, orders, inventory, relay, payments, issuer] =
         <[TcpListener; 6]>::try_from(listeners).expect("one listener per flag");
-    let endpoints = Endpoints {
+    let mut endpoints = Endpoints {
         endpoint: url(&cloud)?,
         orders: url(&orders)?,
         inventory: url(&inventory)?,
@@ -98,12 +111,15 @@ pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
         region: REGION.to_owned(),
         stack: STACK.to_owned(),
         issuer: url(&issuer)?,
+        kafka: options.kafka.clone(),
     };
     let cloud_port = cloud.local_addr()?.port();
     drop(cloud); // it was only held so that nobody else gets the port
 
-    // Addresses of an earlier cloud.
-    let _ = fs::remove_file(instance.path(Apis::FILE));
+    // Of an earlier cloud.
+    for file in [Apis::FILE, topics::FILE] {
+        let _ = fs::remove_file(instance.path(file));
+    }
     proxy::forward(orders, instance.clone(), |apis| apis.orders)?;
     proxy::forward(inventory, instance.clone(), |apis| apis.inventory)?;
     proxy::forward(relay, instance.clone(), |apis| apis.relay)?;
@@ -111,12 +127,19 @@ pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
     let keys = [Signer::of(instance, Which::Current)?, Signer::of(instance, Which::Next)?];
     issuer::publish(issuer, &endpoints.issuer, &keys.each_ref())?;
 
-    let starting = Cloud::start(instance, &options.python, cloud_port, options.faults);
-    let mut cloud = tokio::select! {
-        cloud = starting => cloud?,
+    let starting = async {
+        let cloud = Cloud::start(instance, &options.python, cloud_port, options.faults);
+        tokio::try_join!(cloud, broker(instance, options.kafka_packages.as_deref()))
+    };
+    let (mut cloud, mut broker) = tokio::select! {
+        started = starting => started?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
+    if let Some(broker) = &broker {
+        endpoints.kafka = Some(broker.bootstrap.clone());
+    }
+    let (endpoint, brokers) = (endpoints.endpoint.clone(), endpoints.kafka.clone());
     let running = Running {
         pid: std::process::id(),
         cloud_pid: cloud.pid,
@@ -126,16 +149,46 @@ pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
     instance.write("running.json", &running)?;
 
     let ended = tokio::select! {
+        failed = topics(instance, endpoint, brokers) => Err(failed),
+        status = broker_ended(&mut broker) => Err(anyhow!("Apache Kafka ended by itself ({status}): see {}", instance.path("kafka/broker.log").display())),
         status = cloud.ended() => Err(anyhow!("the local cloud ended by itself ({status}): see {}", instance.path("cloud.log").display())),
         turn = abandoned(instance) => turn.map(Some),
         _ = terminate.recv() => Ok(None),
         _ = interrupt.recv() => Ok(None),
     };
     cloud.stop().await;
-    for file in ["running.json", "holders.json", Apis::FILE] {
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
+    for file in ["running.json", "holders.json", Apis::FILE, topics::FILE] {
         let _ = fs::remove_file(instance.path(file));
     }
     ended.map(drop)
+}
+
+async fn broker(instance: &Instance, packages: Option<&Path>) -> Result<Option<Broker>> {
+    match packages {
+        Some(packages) => Broker::start(packages, instance.path("kafka")).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn broker_ended(broker: &mut Option<Broker>) -> String {
+    match broker {
+        Some(broker) => broker.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Feeds the functions from their topics; returns when it cannot.
+async fn topics(instance: &Instance, endpoint: String, brokers: Option<String>) -> anyhow::Error {
+    match brokers {
+        Some(brokers) => match topics::serve(instance.clone(), endpoint, brokers).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        },
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until nobody holds the instance. The turn that it returns keeps a new `up` out until this one has ended.

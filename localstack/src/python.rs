@@ -104,7 +104,7 @@ fn missing_module(error: &str) -> Option<&str> {
 ///
 /// # Errors
 /// When it fails: with the last lines it said.
-async fn run(mut command: Command) -> Result<()> {
+pub(crate) async fn run(mut command: Command) -> Result<()> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     let done = command
         .stdin(Stdio::null())

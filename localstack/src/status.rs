@@ -26,14 +26,15 @@ pub async fn status(instance: &Instance) -> Result<bool> {
 
 /// One address a line.
 pub fn addresses(endpoints: &Endpoints) -> String {
-    let Endpoints { endpoint, orders, inventory, relay, payments, issuer, .. } = endpoints;
-    [
+    let Endpoints { endpoint, orders, inventory, relay, payments, issuer, kafka, .. } = endpoints;
+    let mut lines = vec![
         format!("  orders     {orders}/api/orders"),
         format!("  inventory  {inventory}/api/inventory/items"),
         format!("  payments   {payments}/api/payments/webhook"),
         format!("  relay      {relay}/actuator/health"),
         format!("  issuer     {issuer}/.well-known/openid-configuration"),
         format!("  AWS        {endpoint}"),
-    ]
-    .join("\n")
+    ];
+    lines.extend(kafka.iter().map(|brokers| format!("  Kafka      {brokers}")));
+    lines.join("\n")
 }

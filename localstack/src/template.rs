@@ -50,6 +50,19 @@ impl Template {
             .collect()
     }
 
+    /// Topics and the binaries that they feed, by the event source mappings.
+    pub fn topics(&self) -> BTreeSet<(&str, &str)> {
+        let mappings = self.of_type("AWS::Lambda::EventSourceMapping");
+        let fed = mappings.flat_map(|(_, mapping)| {
+            let properties = &mapping["Properties"];
+            let function = properties["FunctionName"]["Ref"].as_str().unwrap_or_default();
+            let binary = binary(&self.body["Resources"][function]);
+            let topics = properties["Topics"].as_array().into_iter().flatten();
+            topics.filter_map(move |topic| Some((topic.as_str()?, binary?)))
+        });
+        fed.collect()
+    }
+
     pub fn parameters(&self) -> BTreeSet<&str> {
         self.body["Parameters"]
             .as_object()
@@ -152,6 +165,9 @@ Resources:
     Properties:
       DefinitionUri: infra/saga.asl.json
       Role: !If [OnAws, !Ref Role, !Ref AWS::NoValue]
+  Mapping:
+    Type: AWS::Lambda::EventSourceMapping
+    Properties: {FunctionName: !Ref CreateOrder, Topics: [order.wanted]}
   Api:
     Type: AWS::Serverless::Api
     Properties:
@@ -168,6 +184,7 @@ Resources:
         assert_eq!(template.binaries(), BTreeSet::from(["create-order".to_owned()]));
         assert_eq!(template.definitions(), BTreeSet::from(["infra/saga.asl.json".to_owned()]));
         assert_eq!(template.parameters(), BTreeSet::from(["LogLevel"]));
+        assert_eq!(template.topics(), BTreeSet::from([("order.wanted", "create-order")]));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clients::Aws;
 use crate::demo::{Show, demo};
-use crate::instance::{Endpoints, Holders, Instance, workspace};
+use crate::instance::{Endpoints, Holders, Instance, STACK, workspace};
 use crate::issuer::JWKS_PATH;
+use crate::kafka::{self, BROKERS};
 use crate::keeper::{self, Keep};
 use crate::ports::Ports;
 use crate::progress::Step;
@@ -16,14 +17,15 @@ use crate::proxy::Apis;
 use crate::seed::seed;
 use crate::template::Template;
 use crate::token::{AUDIENCE, Signer, Which, jwks};
-use crate::{functions, python, stack, status};
+use crate::topics::Mapping;
+use crate::{functions, python, stack, status, topics};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Up {
     /// Return when it is up; `cargo local down` stops it
     #[arg(long)]
     pub detach: bool,
-    /// Print one JSON object: endpoint, orders, inventory, relay, payments, region, stack, issuer
+    /// Print one JSON object: endpoint, orders, inventory, relay, payments, region, stack, issuer, and kafka if that is the bus
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -37,12 +39,22 @@ pub struct Up {
     /// Do not place a demo order at the end
     #[arg(long)]
     pub no_demo: bool,
+    /// What carries the events. kafka starts a real Apache Kafka (needs Java 17 and Maven), unless KAFKA_BOOTSTRAP_SERVERS names
+    /// brokers [default: eventbridge]
+    #[arg(long, value_enum)]
+    pub bus: Option<BusKind>,
     /// Let tests inject faults, at /_trackops/faults of the local cloud
     #[arg(long)]
     pub faults: bool,
     /// Return when it is up, and stop it when process PID has ended; when all have, if given several times
     #[arg(long, value_name = "PID")]
     pub while_pid: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BusKind {
+    Eventbridge,
+    Kafka,
 }
 
 /// Brings the instance up and, unless detached, stays until it is stopped.
@@ -124,8 +136,13 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
     step.done("built and packed");
 
     let aws = Aws::at(&endpoints.endpoint);
+    let kafka = endpoints.kafka.as_ref();
     let own = [
         ("Deployment", "local".to_owned()),
+        ("EventBus", if kafka.is_some() { "kafka" } else { "eventbridge" }.to_owned()),
+        ("KafkaBootstrapServers", kafka.cloned().unwrap_or_default()),
+        ("KafkaSecurity", "plaintext".to_owned()),
+        ("KafkaReplicationFactor", "1".to_owned()),
         ("Architecture", if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }.to_owned()),
         ("JwtIssuer", endpoints.issuer.clone()),
         ("JwtAudience", AUDIENCE.to_owned()),
@@ -134,7 +151,15 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
         ("SimulatorWebhookUrl", format!("{}/api/payments/webhook", endpoints.payments)),
     ];
     let parameters = stack::parameters(&template, &own, &options.parameters)?;
+    let mappings: Vec<Mapping> = template
+        .topics()
+        .into_iter()
+        .map(|(topic, job)| Mapping { function: format!("{STACK}-{job}"), topic: topic.to_owned() })
+        .collect();
     let outputs = stack::deploy(&aws, template, packages, &parameters).await?;
+    if kafka.is_some() {
+        instance.write(topics::FILE, &mappings)?;
+    }
     instance.write(Apis::FILE, &stack::apis(&outputs, &endpoints.endpoint)?)?;
 
     seed(instance).await?;
@@ -154,6 +179,9 @@ async fn cloud(
     if let Some(running) = instance.running()? {
         if options.ports != Ports::default() && options.ports.port != Some(0)
             || options.faults && !running.faults
+            || options
+                .bus
+                .is_some_and(|bus| (bus == BusKind::Kafka) != running.endpoints.kafka.is_some())
         {
             bail!(
                 "it runs already, with other options: `cargo local down` first, then start it with these"
@@ -161,7 +189,15 @@ async fn cloud(
         }
         return Ok(running.endpoints);
     }
-    let keep = Keep { python, faults: options.faults, ports: options.ports.clone() };
+    let (mut kafka_packages, mut kafka) = (None, None);
+    if options.bus == Some(BusKind::Kafka) {
+        kafka = std::env::var(BROKERS).ok().filter(|brokers| !brokers.is_empty());
+        if kafka.is_none() {
+            kafka_packages = Some(kafka::packages().await?);
+        }
+    }
+    let (faults, ports) = (options.faults, options.ports.clone());
+    let keep = Keep { python, faults, kafka_packages, kafka, ports };
     Ok(keeper::start(instance, program, &keep).await?.endpoints)
 }
 

@@ -12,6 +12,7 @@ pub mod get_stock_totals;
 pub mod inventory_health;
 pub mod list_items;
 pub mod list_reservations;
+pub mod notify_low_stock;
 pub mod release_inventory;
 mod reservation_view;
 pub mod reserve_inventory;

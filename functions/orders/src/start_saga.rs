@@ -2,20 +2,66 @@
 
 use trackops_aws::StoreError;
 use trackops_aws::orders::Orders;
-use trackops_domain::Event;
 use trackops_domain::event::Data;
+use trackops_domain::order::OrderStatus;
+use trackops_domain::payment::PaymentState;
+use trackops_domain::{Event, OrderId};
 
 use crate::saga::Sagas;
 
 pub async fn handle(orders: &Orders, sagas: &Sagas, event: Event) -> Result<(), StoreError> {
-    let order_id = match &event.data {
-        Data::OrderCreated(order) => order.order_id,
-        Data::OrderStatusUpdated(order) => order.order_id,
-        Data::PaymentProcessed(payment) | Data::PaymentFailed(payment) => payment.order_id,
-        _ => return Err(StoreError::unexpected(&event)),
-    };
+    let Some(order_id) = sent_on(&event.data) else { return Ok(()) };
     match orders.find(&order_id).await? {
         Some(order) => sagas.run(&order, event.as_cause()).await,
         None => Err(StoreError::corrupt(format!("event {} is of no order", event.id))),
+    }
+}
+
+/// The order that has to go elsewhere now: what the rules of EventBridge let through. A topic of Kafka carries all.
+fn sent_on(data: &Data) -> Option<OrderId> {
+    match data {
+        Data::OrderCreated(order) => Some(order.order_id),
+        Data::OrderStatusUpdated(order) => {
+            (order.status == OrderStatus::Cancelling).then_some(order.order_id)
+        }
+        // A run of the saga waits for the answer to a payment that was CHARGING.
+        Data::PaymentProcessed(payment) | Data::PaymentFailed(payment) => {
+            (payment.previous_state != PaymentState::Charging).then_some(payment.order_id)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trackops_domain::event::data::{OrderStatusUpdated, ProviderAnswer};
+
+    #[test]
+    fn only_what_changes_where_an_order_goes_runs_its_saga() {
+        use OrderStatus as S;
+        use PaymentState as P;
+        let order_id = OrderId::generate();
+        let becomes = |status| {
+            let customer_id = "alice".parse().unwrap();
+            let previous_status = S::Pending;
+            let told =
+                OrderStatusUpdated { customer_id, order_id, previous_status, reason: None, status };
+            sent_on(&Data::OrderStatusUpdated(told))
+        };
+        assert_eq!(becomes(S::Cancelling), Some(order_id));
+        for resting in [S::AwaitingPayment, S::Confirmed, S::Shipped, S::Cancelled] {
+            assert_eq!(becomes(resting), None, "{resting:?}");
+        }
+        for told in [Data::PaymentProcessed, Data::PaymentFailed] {
+            let from = |previous_state| {
+                let (amount, currency, state) = (None, None, P::Paid);
+                sent_on(&told(ProviderAnswer { amount, currency, order_id, previous_state, state }))
+            };
+            for unexpected in [P::Awaiting, P::Declined, P::Voided] {
+                assert_eq!(from(unexpected), Some(order_id), "{unexpected:?}");
+            }
+            assert_eq!(from(P::Charging), None);
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! The event relay: everything that is committed reaches the bus at least once, in order per aggregate.
 
+pub mod bus;
 pub mod dead_letters;
 pub mod discard_event;
 pub mod get_event_stats;
+pub mod kafka;
 pub mod list_dead_letters;
 pub mod list_unprocessed_events;
 mod outboxes;

@@ -7,17 +7,20 @@ use futures::StreamExt;
 use futures::stream;
 use trackops_aws::StoreError;
 use trackops_aws::aggregate::Table;
-use trackops_aws::bus::{Bus, Refusal};
+use trackops_aws::bus::Refusal;
 use trackops_aws::outbox::{OutboxEntry, Unpublished};
 use trackops_aws::relay::RelayStore;
 use trackops_domain::Timestamp;
-use trackops_lambda::config::{ConfigError, env};
+use trackops_lambda::Error;
+use trackops_lambda::config::env;
 use trackops_lambda::error::chain;
+
+use crate::bus::EventBus;
 
 /// Writes under way at once.
 const CONCURRENT_WRITES: usize = 16;
 
-/// Where events go. A trait, so that a test can refuse some.
+/// Where events go: EventBridge, Kafka, or a test that refuses some.
 pub trait Publisher: Sync {
     /// The kind of bus, as statistics call it.
     fn kind(&self) -> &'static str;
@@ -27,16 +30,6 @@ pub trait Publisher: Sync {
         &self,
         events: &[&OutboxEntry],
     ) -> impl Future<Output = Vec<Result<(), Refusal>>> + Send;
-}
-
-impl Publisher for Bus {
-    fn kind(&self) -> &'static str {
-        "eventbridge"
-    }
-
-    async fn publish(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
-        Self::publish(self, events).await
-    }
 }
 
 /// What became of what an item had to tell.
@@ -90,10 +83,10 @@ pub struct Relay<P> {
     pub store: RelayStore,
 }
 
-impl Relay<Bus> {
-    /// From `EVENT_BUS` and `RELAY_TABLE`.
-    pub fn from_env(config: &SdkConfig) -> Result<Self, ConfigError> {
-        let bus = Bus::new(aws_sdk_eventbridge::Client::new(config), env("EVENT_BUS")?);
+impl Relay<EventBus> {
+    /// The bus as in [`EventBus::connect`], and the table that `RELAY_TABLE` names.
+    pub async fn connect(config: &SdkConfig, source: Option<&str>) -> Result<Self, Error> {
+        let bus = EventBus::connect(config, source).await?;
         let store = RelayStore::new(Table::at(config, env("RELAY_TABLE")?));
         Ok(Self { bus, store })
     }

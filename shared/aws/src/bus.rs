@@ -1,4 +1,4 @@
-//! The event bus, on EventBridge.
+//! The event bus on EventBridge, and why a bus, whichever it is, does not take an event.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
@@ -70,7 +70,8 @@ impl Bus {
 
     /// One result for each event, in the order given: a call that succeeds may still refuse single events.
     pub async fn publish(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
-        let calls: Vec<_> = chunks(events).into_iter().map(|chunk| self.put(chunk)).collect();
+        let chunks = chunks(events, MAX_ENTRIES, MAX_BYTES, size).into_iter();
+        let calls: Vec<_> = chunks.map(|chunk| self.put(chunk)).collect();
         let results: Vec<_> = stream::iter(calls).buffered(CONCURRENT_CALLS).collect().await;
         results.concat()
     }
@@ -120,12 +121,18 @@ fn size(event: &OutboxEntry) -> usize {
     14 + event.kind.source().len() + event.kind.name().len() + event.body.len()
 }
 
-fn chunks<'a, 'b>(events: &'b [&'a OutboxEntry]) -> Vec<&'b [&'a OutboxEntry]> {
+/// The events in order, cut into as few calls as these limits allow. An event beyond `max_bytes` is alone.
+pub fn chunks<'a, 'b>(
+    events: &'b [&'a OutboxEntry],
+    max_entries: usize,
+    max_bytes: usize,
+    size: impl Fn(&OutboxEntry) -> usize,
+) -> Vec<&'b [&'a OutboxEntry]> {
     let mut chunks = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (index, event) in events.iter().enumerate() {
         let size = size(event);
-        if index > start && (index - start == MAX_ENTRIES || bytes + size > MAX_BYTES) {
+        if index > start && (index - start == max_entries || bytes + size > max_bytes) {
             chunks.push(&events[start..index]);
             (start, bytes) = (index, 0);
         }
@@ -188,7 +195,7 @@ mod tests {
         ) {
             let events: Vec<_> = sizes.into_iter().map(event).collect();
             let events: Vec<_> = events.iter().collect();
-            let chunks = chunks(&events);
+            let chunks = chunks(&events, MAX_ENTRIES, MAX_BYTES, size);
             for chunk in &chunks {
                 prop_assert!(!chunk.is_empty() && chunk.len() <= MAX_ENTRIES);
                 prop_assert!(chunk.iter().map(|event| size(event)).sum::<usize>() <= MAX_BYTES);

@@ -14,6 +14,7 @@ pub mod order_list;
 pub mod orders;
 pub mod outbox;
 pub mod payments;
+pub mod queue;
 pub mod relay;
 pub mod retry;
 pub mod secrets;

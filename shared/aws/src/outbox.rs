@@ -35,6 +35,12 @@ impl OutboxEntry {
             body: serde_json::to_string(event).map_err(StoreError::corrupt)?,
         })
     }
+
+    /// The id of the aggregate, as in `subject`; `None` when the event's id is not `<KIND>#<id>#<version>`.
+    pub fn aggregate_id(&self) -> Option<&str> {
+        let (key, _) = self.id.rsplit_once('#')?;
+        key.split_once('#').map(|(_, id)| id).filter(|id| !id.is_empty())
+    }
 }
 
 /// What an item of any table still has to tell, oldest first.
@@ -163,6 +169,26 @@ impl Table {
             Ok(_) => Ok(true),
             Err(StoreError::Stale) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aggregate_id(id: &str) -> Option<String> {
+        let (kind, time) = (EventType::OrderCreated, Timestamp::from_millis(0));
+        let (traceparent, body) = (None, String::new());
+        let entry = OutboxEntry { id: id.into(), kind, time, traceparent, body };
+        entry.aggregate_id().map(str::to_owned)
+    }
+
+    #[test]
+    fn the_id_of_an_event_names_its_aggregate() {
+        assert_eq!(aggregate_id("STOCK#TEA-1#12").as_deref(), Some("TEA-1"));
+        for odd in ["", "STOCK", "STOCK#12", "STOCK##12"] {
+            assert_eq!(aggregate_id(odd), None, "{odd:?}");
         }
     }
 }

@@ -23,10 +23,7 @@ impl Secret {
     }
 
     pub async fn load(config: &SdkConfig, arn: String) -> Result<Self, SecretError> {
-        let answer = Client::new(config).get_secret_value().secret_id(&arn).send().await;
-        let answer =
-            answer.map_err(|error| SecretError::Unreadable { arn, source: Box::new(error) })?;
-        Self::new(answer.secret_string().unwrap_or_default())
+        Self::new(&read(config, arn).await?)
     }
 
     /// To be fed with what is authenticated.
@@ -34,6 +31,14 @@ impl Secret {
         Hmac::new_from_slice(&self.0)
             .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
     }
+}
+
+/// The text of a secret.
+pub async fn read(config: &SdkConfig, arn: String) -> Result<String, SecretError> {
+    let answer = Client::new(config).get_secret_value().secret_id(&arn).send().await;
+    let answer =
+        answer.map_err(|error| SecretError::Unreadable { arn, source: Box::new(error) })?;
+    Ok(answer.secret_string.unwrap_or_default())
 }
 
 #[cfg(test)]

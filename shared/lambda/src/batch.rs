@@ -1,36 +1,94 @@
-//! Consumers: every record is judged alone, and only those that failed come back.
+//! Consumers: every record is judged alone, and only those that failed come back. Events come from a queue that
+//! EventBridge fills or from topics of Kafka, to the same handlers.
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use futures::future::join_all;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
+use aws_lambda_events::kafka::KafkaRecord;
+use aws_types::SdkConfig;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt;
+use futures::future::{join_all, try_join_all};
+use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use trackops_aws::queue::Queue;
 use trackops_domain::Event;
 
+use crate::config::{ConfigError, env};
 use crate::error::chain;
 
 pub type RecordError = Box<dyn StdError + Send + Sync>;
 
-/// Consumes a queue that an EventBridge rule fills with our events.
-pub async fn consume_events<H, F, E>(handler: H) -> Result<(), Error>
+/// What is left of an invocation's time when a record has to be done: to say that it failed.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// What an event source mapping delivers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Batch {
+    Queue {
+        #[serde(rename = "Records")]
+        records: Vec<SqsMessage>,
+    },
+    /// By topic and partition.
+    Topics { records: BTreeMap<String, Vec<KafkaRecord>> },
+}
+
+/// What EventBridge puts around the event that it was given, and what we put into a queue in its place.
+#[derive(Deserialize)]
+struct Delivery {
+    detail: Event,
+}
+
+/// Takes what a topic delivered and a handler could not do: a topic has no redelivery of single records.
+trait TakesFailures: Sync {
+    fn take(&self, message: String) -> impl Future<Output = Result<(), RecordError>> + Send;
+}
+
+impl TakesFailures for Option<Queue> {
+    async fn take(&self, message: String) -> Result<(), RecordError> {
+        let queue = self.as_ref().ok_or(ConfigError::new("RETRY_QUEUE_URL", "is missing"))?;
+        Ok(queue.send(message).await?)
+    }
+}
+
+/// Consumes our events. An event from a queue that fails comes back after its visibility timeout and, after the
+/// queue's `maxReceiveCount`, goes to its dead-letter queue. One from a topic that fails is put into that same
+/// queue, `RETRY_QUEUE_URL`, and goes on from there: its partition does not wait for it (docs/decisions/0018).
+pub async fn consume_events<H, F, E>(config: &SdkConfig, handler: H) -> Result<(), Error>
 where
     H: Fn(Event) -> F + Sync,
     F: Future<Output = Result<(), E>> + Send,
     E: Into<RecordError>,
 {
-    /// What EventBridge puts around the event that it was given.
-    #[derive(Deserialize)]
-    struct Delivery {
-        detail: Event,
-    }
-    consume(|delivery: Delivery| handler(delivery.detail)).await
+    let (handler, again) = (&handler, env("RETRY_QUEUE_URL").ok());
+    let again = &again.map(|url| Queue::at(config, url));
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Batch>| async move {
+        let time = time_for_records(&event.context);
+        match event.payload {
+            Batch::Queue { records } => {
+                let handler = |delivery: Delivery| handler(delivery.detail);
+                Ok(from_queue(&records, &handler, time).await)
+            }
+            Batch::Topics { records } => {
+                let records: Vec<_> = records.into_values().flatten().collect();
+                from_topics(&records, handler, time, again).await?;
+                Ok::<_, Error>(SqsBatchResponse::default())
+            }
+        }
+    }))
+    .await
 }
 
-/// Consumes a queue of JSON messages. A message that fails comes back after its visibility timeout and,
-/// after the queue's `maxReceiveCount`, goes to its dead-letter queue.
+/// Consumes a queue of JSON messages, as [`consume_events`] does.
 pub async fn consume<M, H, F, E>(handler: H) -> Result<(), Error>
 where
     M: DeserializeOwned + Send,
@@ -39,39 +97,237 @@ where
     E: Into<RecordError>,
 {
     let handler = &handler;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
-        let records = event.payload.records.iter().map(|record| judge(record, handler));
-        let failed: Vec<String> = join_all(records).await.into_iter().flatten().collect();
-        tracing::info!(records = event.payload.records.len(), failed = failed.len(), "batch");
-        let mut response = SqsBatchResponse::default();
-        response.batch_item_failures = failed
-            .into_iter()
-            .map(|id| {
-                let mut failure = BatchItemFailure::default();
-                failure.item_identifier = id;
-                failure
-            })
-            .collect();
-        Ok::<_, Error>(response)
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Batch>| async move {
+        let time = time_for_records(&event.context);
+        let Batch::Queue { records } = event.payload else {
+            return Err(Error::from("only a queue carries such messages"));
+        };
+        Ok(from_queue(&records, handler, time).await)
     }))
     .await
 }
 
-/// The id of the record when it failed.
-async fn judge<M, H, F, E>(record: &SqsMessage, handler: &H) -> Option<String>
+async fn from_queue<M, H, F, E>(
+    records: &[SqsMessage],
+    handler: &H,
+    time: Duration,
+) -> SqsBatchResponse
 where
     M: DeserializeOwned + Send,
     H: Fn(M) -> F + Sync,
     F: Future<Output = Result<(), E>> + Send,
     E: Into<RecordError>,
 {
-    let id = record.message_id.clone().unwrap_or_default();
-    let message = serde_json::from_str(record.body.as_deref().unwrap_or_default());
-    let done = match message {
-        Ok(message) => handler(message).await.map_err(Into::into),
-        Err(error) => Err(RecordError::from(error)),
-    };
-    let error = done.err()?;
-    tracing::error!(message_id = id, error = chain(error.as_ref()), "record failed");
-    Some(id)
+    let judged = records.iter().map(|record| async move {
+        let body = record.body.as_deref().unwrap_or_default();
+        let error = judge(body.as_bytes(), handler, time).await.err()?;
+        let id = record.message_id.clone().unwrap_or_default();
+        tracing::error!(message_id = id, error = chain(error.as_ref()), "record failed");
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = id;
+        Some(failure)
+    });
+    let mut response = SqsBatchResponse::default();
+    response.batch_item_failures = join_all(judged).await.into_iter().flatten().collect();
+    let failed = response.batch_item_failures.len();
+    tracing::info!(records = records.len(), failed, "batch");
+    response
+}
+
+/// Fails, so that the whole batch comes again, only when a record that failed could not be put into the queue.
+async fn from_topics<H, F, E>(
+    records: &[KafkaRecord],
+    handler: &H,
+    time: Duration,
+    again: &impl TakesFailures,
+) -> Result<(), RecordError>
+where
+    H: Fn(Event) -> F + Sync,
+    F: Future<Output = Result<(), E>> + Send,
+    E: Into<RecordError>,
+{
+    let judged = records.iter().map(|record| async move {
+        let value = value(record);
+        let judged = match &value {
+            Ok(value) => judge(value, handler, time).await,
+            Err(error) => Err(error.to_string().into()),
+        };
+        let Err(error) = judged else { return Ok(0) };
+        let KafkaRecord { topic, partition, offset, .. } = record;
+        tracing::error!(topic, partition, offset, error = chain(error.as_ref()), "record failed");
+        again.take(delivery(record, value.ok().as_deref())).await?;
+        Ok::<_, RecordError>(1)
+    });
+    let failed: usize = try_join_all(judged).await?.into_iter().sum();
+    tracing::info!(records = records.len(), failed, "batch");
+    Ok(())
+}
+
+/// A panic and a handler that does not end are failures of the one record.
+async fn judge<M, H, F, E>(message: &[u8], handler: &H, time: Duration) -> Result<(), RecordError>
+where
+    M: DeserializeOwned + Send,
+    H: Fn(M) -> F + Sync,
+    F: Future<Output = Result<(), E>> + Send,
+    E: Into<RecordError>,
+{
+    let message = serde_json::from_slice(message)?;
+    let handled = AssertUnwindSafe(async { handler(message).await }).catch_unwind();
+    match timeout(time, handled).await {
+        Ok(Ok(done)) => done.map_err(Into::into),
+        Ok(Err(_)) => Err("the handler panicked".into()),
+        Err(_) => Err(format!("the handler was not done within {} s", time.as_secs()).into()),
+    }
+}
+
+fn time_for_records(context: &Context) -> Duration {
+    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    left.saturating_sub(RESERVE)
+}
+
+fn value(record: &KafkaRecord) -> Result<Vec<u8>, base64::DecodeError> {
+    STANDARD.decode(record.value.as_deref().unwrap_or_default())
+}
+
+/// The record as EventBridge would have put it into the queue, so that it is judged, kept as a dead letter and sent
+/// through again in the same way; what is no JSON stays base64.
+fn delivery(record: &KafkaRecord, value: Option<&[u8]>) -> String {
+    let KafkaRecord { topic, partition, offset, .. } = record;
+    let event = value.and_then(|value| serde_json::from_slice::<Value>(value).ok());
+    let detail = event.unwrap_or_else(|| json!(record.value));
+    json!({"detail": detail, "kafka": {"topic": topic, "partition": partition, "offset": offset}})
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use trackops_aws::StoreError;
+    use trackops_domain::event::data::ProviderAnswer;
+    use trackops_domain::event::{Cause, Data};
+    use trackops_domain::payment::PaymentState;
+    use trackops_domain::{OrderId, Timestamp};
+
+    /// Keeps what it takes, or takes nothing.
+    #[derive(Default)]
+    struct Kept {
+        full: bool,
+        messages: Mutex<Vec<Value>>,
+    }
+
+    impl TakesFailures for Kept {
+        async fn take(&self, message: String) -> Result<(), RecordError> {
+            if self.full {
+                return Err(StoreError::Busy("full".into()).into());
+            }
+            self.messages.lock().unwrap().push(serde_json::from_str(&message).unwrap());
+            Ok(())
+        }
+    }
+
+    fn event(subject: &str) -> Value {
+        let (at, cause) = (Timestamp::from_millis(0), Cause::default());
+        let data = Data::PaymentProcessed(ProviderAnswer {
+            amount: None,
+            currency: None,
+            order_id: OrderId::for_idempotency_key("tests", subject),
+            previous_state: PaymentState::Charging,
+            state: PaymentState::Paid,
+        });
+        let event = Event::raised(&format!("PAY#{subject}"), subject.into(), 1, at, &cause, data);
+        serde_json::to_value(event).unwrap()
+    }
+
+    /// As MSK's event source mapping delivers them. Source: "Example event", Lambda Developer Guide, "MSK".
+    fn records(values: &[&[u8]]) -> Vec<KafkaRecord> {
+        let record = |(offset, value): (usize, &&[u8])| {
+            json!({
+                "topic": "order.created", "partition": 0, "offset": offset,
+                "timestamp": 1_545_084_650_987_u64, "timestampType": "CREATE_TIME",
+                "key": STANDARD.encode("1"), "value": STANDARD.encode(value),
+                "headers": [{"content-type": [97, 98]}],
+            })
+        };
+        let records: Vec<Value> = values.iter().enumerate().map(record).collect();
+        let event = json!({
+            "eventSource": "aws:kafka", "bootstrapServers": "b-1:9098",
+            "records": {"order.created-0": records},
+        });
+        match serde_json::from_value(event).unwrap() {
+            Batch::Topics { records } => records.into_values().flatten().collect(),
+            Batch::Queue { .. } => panic!("it is from a topic"),
+        }
+    }
+
+    const TIME: Duration = Duration::from_secs(5);
+
+    async fn picky(event: Event) -> Result<(), RecordError> {
+        match event.subject.as_str() {
+            "fails" => Err("broken".into()),
+            "panics" => panic!("on purpose"),
+            "hangs" => std::future::pending().await,
+            _ => Ok(()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_of_a_topic_that_fails_goes_to_the_queue_with_its_payload_and_blocks_none() {
+        let [good, fails, panics] = ["good", "fails", "panics"].map(event);
+        let texts = [&good, &fails, &panics].map(Value::to_string);
+        let values: Vec<&[u8]> =
+            texts.iter().map(String::as_bytes).chain([&b"{ no JSON"[..]]).collect();
+        let queue = Kept::default();
+        from_topics(&records(&values), &picky, TIME, &queue).await.unwrap();
+        let kept = queue.messages.into_inner().unwrap();
+        let at = |offset: u64| json!({"topic": "order.created", "partition": 0, "offset": offset});
+        assert_eq!(
+            kept,
+            [
+                json!({"detail": fails, "kafka": at(1)}),
+                json!({"detail": panics, "kafka": at(2)}),
+                json!({"detail": STANDARD.encode("{ no JSON"), "kafka": at(3)}),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_does_not_end_fails_its_record_alone() {
+        let texts = [event("hangs").to_string(), event("good").to_string()];
+        let values: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        let queue = Kept::default();
+        let time = Duration::from_millis(50);
+        from_topics(&records(&values), &picky, time, &queue).await.unwrap();
+        assert_eq!(queue.messages.into_inner().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_fails_only_when_not_even_the_queue_takes_what_failed() {
+        let [good, fails] = ["good", "fails"].map(|subject| event(subject).to_string());
+        let full = Kept { full: true, ..Kept::default() };
+        assert!(from_topics(&records(&[good.as_bytes()]), &picky, TIME, &full).await.is_ok());
+        assert!(from_topics(&records(&[fails.as_bytes()]), &picky, TIME, &full).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_failed_on_a_topic_is_judged_from_the_queue_as_what_eventbridge_delivers() {
+        let good = event("good").to_string();
+        let record = &records(&[good.as_bytes()])[0];
+        let message = |id: &str, body: String| json!({"messageId": id, "body": body});
+        let batch = json!({"Records": [
+            message("1", delivery(record, Some(good.as_bytes()))),
+            message("2", json!({"version": "0", "detail": event("good")}).to_string()),
+            message("3", json!({"detail": event("fails")}).to_string()),
+            message("4", json!({"detail": STANDARD.encode("{ no JSON")}).to_string()),
+        ]});
+        let Batch::Queue { records } = serde_json::from_value(batch).unwrap() else {
+            panic!("it is from a queue")
+        };
+        let handler = |delivery: Delivery| picky(delivery.detail);
+        let failed = from_queue(&records, &handler, TIME).await.batch_item_failures;
+        let failed: Vec<_> =
+            failed.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        assert_eq!(failed, ["3", "4"]);
+    }
 }

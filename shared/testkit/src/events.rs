@@ -35,18 +35,8 @@ impl World {
     pub async fn tap_events(&self) -> EventTap<'_> {
         let name = unique("test-tap");
         let bus = self.system.output("EventBusName");
-        let queue = self.queues.create_queue().queue_name(&name).send().await;
-        let queue = queue.expect("a queue").queue_url.expect("the queue has a URL");
-        let attributes = self
-            .queues
-            .get_queue_attributes()
-            .queue_url(&queue)
-            .attribute_names(QueueAttributeName::QueueArn)
-            .send()
-            .await
-            .expect("the queue has attributes");
-        let arn = attributes.attributes().and_then(|all| all.get(&QueueAttributeName::QueueArn));
-        let target = Target::builder().id("tap").arn(arn.expect("the queue has an ARN")).build();
+        let (queue, arn) = self.queue(&name).await;
+        let target = Target::builder().id("tap").arn(arn).build();
         self.bus
             .put_rule()
             .name(&name)
@@ -64,6 +54,29 @@ impl World {
             .await
             .expect("the rule takes its target");
         EventTap { world: self, name, queue, seen: Vec::new() }
+    }
+}
+
+impl World {
+    /// A queue of its own: its URL and its ARN.
+    async fn queue(&self, name: &str) -> (String, String) {
+        let queue = self.queues.create_queue().queue_name(name).send().await;
+        let queue = queue.expect("a queue").queue_url.expect("the queue has a URL");
+        let arn = QueueAttributeName::QueueArn;
+        let attributes = self.queues.get_queue_attributes().queue_url(&queue);
+        let attributes = attributes.attribute_names(arn.clone()).send().await;
+        let mut attributes = attributes.expect("the queue has attributes").attributes;
+        let arn = attributes.as_mut().and_then(|all| all.remove(&arn));
+        (queue, arn.expect("the queue has an ARN"))
+    }
+
+    /// A queue that gets what the topic `LowStock` tells from now on.
+    pub async fn subscribe_to_low_stock(&self) -> String {
+        let (queue, arn) = self.queue(&unique("test-low-stock")).await;
+        let topic = self.system.output("LowStockTopicArn");
+        let subscribe = self.topics.subscribe().topic_arn(topic).protocol("sqs").endpoint(arn);
+        subscribe.send().await.expect("a subscription");
+        queue
     }
 }
 

@@ -24,6 +24,9 @@ pub const CORS_ORIGIN: &str = "https://shop.example";
 /// Two test runs at once share it; it ends with the later one.
 const INSTANCE: &str = "test";
 
+/// The same with Kafka as the bus.
+const INSTANCE_ON_KAFKA: &str = "test-kafka";
+
 /// Names the file that holds what `cargo local up --json --faults` printed, to test that system instead of a new one.
 const RUNNING_SYSTEM: &str = "TRACKOPS_ENDPOINTS_JSON";
 
@@ -37,6 +40,8 @@ pub struct System {
     pub payments: String,
     pub region: String,
     pub stack: String,
+    /// The brokers, when Kafka is the bus.
+    pub kafka: Option<String>,
     #[serde(default = "default_instance")]
     instance: String,
     #[serde(skip)]
@@ -51,9 +56,22 @@ impl System {
     /// The system all tests of this process share; started by whoever asks first.
     pub fn shared() -> &'static Self {
         static SYSTEM: OnceLock<Result<System, String>> = OnceLock::new();
-        let system = SYSTEM.get_or_init(|| {
+        Self::once(&SYSTEM, Self::start_or_attach)
+    }
+
+    /// The same with Kafka as the bus.
+    pub fn on_kafka() -> &'static Self {
+        static SYSTEM: OnceLock<Result<System, String>> = OnceLock::new();
+        Self::once(&SYSTEM, || Self::start(INSTANCE_ON_KAFKA, &["--bus", "kafka"])?.deployed())
+    }
+
+    fn once(
+        system: &'static OnceLock<Result<Self, String>>,
+        start: impl Fn() -> Result<Self> + Send + 'static,
+    ) -> &'static Self {
+        let system = system.get_or_init(|| {
             // On a thread of its own, because the caller may be inside a runtime.
-            let started = std::thread::spawn(Self::start_or_attach).join();
+            let started = std::thread::spawn(start).join();
             let started = started.unwrap_or_else(|_| Err(anyhow!("starting it panicked")));
             started.map_err(|error| format!("{error:?}"))
         });
@@ -61,13 +79,22 @@ impl System {
     }
 
     fn start_or_attach() -> Result<Self> {
-        let mut system = match std::env::var(RUNNING_SYSTEM) {
+        let system = match std::env::var(RUNNING_SYSTEM) {
             Ok(path) => {
                 let described = std::fs::read_to_string(&path);
                 Self::read(&described.with_context(|| format!("{RUNNING_SYSTEM} names {path}"))?)?
             }
-            Err(_) => Self { instance: INSTANCE.to_owned(), ..Self::read(&start()?)? },
+            Err(_) => Self::start(INSTANCE, &[])?,
         };
+        system.deployed()
+    }
+
+    fn start(instance: &str, options: &[&str]) -> Result<Self> {
+        Ok(Self { instance: instance.to_owned(), ..Self::read(&start(instance, options)?)? })
+    }
+
+    fn deployed(self) -> Result<Self> {
+        let mut system = self;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         system.outputs = runtime.block_on(system.read_outputs())?;
         Ok(system)
@@ -137,11 +164,12 @@ impl System {
 }
 
 /// Starts an instance that ends with this process, however that ends.
-fn start() -> Result<String> {
-    eprintln!("starting TrackOps on a local cloud for these tests, instance {INSTANCE}");
+fn start(instance: &str, options: &[&str]) -> Result<String> {
+    eprintln!("starting TrackOps on a local cloud for these tests, instance {instance}");
     run(runner()?
         .args(["up", "--detach", "--json", "--no-demo", "--faults", "--port", "0"])
-        .args(["--instance", INSTANCE, "--while-pid", &std::process::id().to_string()])
+        .args(options)
+        .args(["--instance", instance, "--while-pid", &std::process::id().to_string()])
         .args(["--parameter", &format!("PaymentDeadlineSeconds={PAYMENT_DEADLINE_SECONDS}")])
         .args(["--parameter", &format!("CorsOrigin={CORS_ORIGIN}")]))
 }

@@ -36,11 +36,20 @@ pub struct World {
     pub steps: aws_sdk_sfn::Client,
     pub queues: aws_sdk_sqs::Client,
     pub bus: aws_sdk_eventbridge::Client,
+    pub topics: aws_sdk_sns::Client,
 }
 
 impl World {
     pub async fn new() -> Self {
-        let system = System::shared();
+        Self::of(System::shared())
+    }
+
+    /// On a system whose bus is Kafka.
+    pub async fn on_kafka() -> Self {
+        Self::of(System::on_kafka())
+    }
+
+    fn of(system: &'static System) -> Self {
         // In a build of the whole workspace reqwest can do TLS, and wants to know with what.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::new();
@@ -59,6 +68,7 @@ impl World {
             steps: aws_sdk_sfn::Client::new(&aws),
             queues: aws_sdk_sqs::Client::new(&aws),
             bus: aws_sdk_eventbridge::Client::new(&aws),
+            topics: aws_sdk_sns::Client::new(&aws),
             http,
         }
     }

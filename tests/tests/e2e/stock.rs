@@ -228,3 +228,26 @@ async fn the_health_of_inventory_is_told_part_by_part() {
     let components = json!({"table": up, "backlog": up, "lists": up});
     assert_eq!(health, json!({"status": "UP", "components": components}));
 }
+
+#[tokio::test]
+async fn a_product_that_becomes_low_is_told_to_whoever_orders_new_stock() {
+    let world = World::new().await;
+    let queue = world.subscribe_to_low_stock().await;
+    let tea = world.stock("TEA", 5).await;
+    let minimum = json!({"minStockLevel": 4, "reorderQuantity": 50});
+    change(&world.operator, &tea, None, minimum).await.expecting(StatusCode::OK);
+    let order = world.customer.order(&Basket::of(&tea, 2)).await;
+    world.until_status(&order.order_id, &["CONFIRMED"]).await;
+    let told = eventually("the topic to tell of it", async || {
+        let received = world.queues.receive_message().queue_url(&queue).send().await;
+        let received = received.expect("the queue can be read").messages.unwrap_or_default();
+        let bodies = received.into_iter().filter_map(|message| message.body);
+        bodies.into_iter().find(|body| body.contains(&tea)).ok_or_else(|| "nothing".to_owned())
+    })
+    .await;
+    let told: Value = serde_json::from_str(&told).expect("SNS wraps it in JSON");
+    assert_eq!(told["Subject"], json!(format!("Low stock: {tea}")));
+    let message = told["Message"].as_str().expect("a message");
+    assert!(message.contains("3 units are available, the minimum is 4"), "{message}");
+    assert!(message.contains("Reorder quantity: 50"), "{message}");
+}

@@ -5,7 +5,7 @@ use trackops_lambda::{Error, batch, config::env, telemetry};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
-    let table = Table::connect(&clients::config()?, env("INVENTORY_TABLE")?).await?;
-    let inventory = Inventory::new(table);
-    batch::consume_events(|event| ship_reservation::handle(&inventory, event)).await
+    let config = clients::config()?;
+    let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await?);
+    batch::consume_events(&config, |event| ship_reservation::handle(&inventory, event)).await
 }

@@ -5,7 +5,7 @@ use trackops_orders::project_catalogue;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
-    let table = Table::connect(&clients::config()?, env("ORDERS_TABLE")?).await?;
-    let catalogue = Catalogue::new(table);
-    batch::consume_events(|event| project_catalogue::handle(&catalogue, event)).await
+    let config = clients::config()?;
+    let catalogue = Catalogue::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
+    batch::consume_events(&config, |event| project_catalogue::handle(&catalogue, event)).await
 }

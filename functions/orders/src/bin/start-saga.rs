@@ -8,5 +8,5 @@ async fn main() -> Result<(), Error> {
     let config = clients::config()?;
     let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
     let sagas = Sagas::new(aws_sdk_sfn::Client::new(&config), env("SAGA_ARN")?);
-    batch::consume_events(|event| start_saga::handle(&orders, &sagas, event)).await
+    batch::consume_events(&config, |event| start_saga::handle(&orders, &sagas, event)).await
 }

@@ -6,7 +6,7 @@ use trackops_relay::{Outboxes, Relay, process_event};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let (relay, outboxes) = (Relay::from_env(&config)?, Outboxes::from_env(&config)?);
+    let (relay, outboxes) = (Relay::connect(&config, None).await?, Outboxes::from_env(&config)?);
     let process = |call| process_event::handle(&relay, &outboxes, call);
     http::serve(Identity::from_env()?, process).await
 }

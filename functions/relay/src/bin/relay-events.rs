@@ -9,7 +9,7 @@ async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
     let table = Table::connect(&config, env("TABLE")?).await?;
-    let relay = Relay::from_env(&config)?;
+    let relay = Relay::connect(&config, Some(&env("EVENT_SOURCE")?)).await?;
     let relay = |event: LambdaEvent<Event>| async {
         Ok::<_, Error>(relay_events::handle(&relay, &table, event.payload).await)
     };

@@ -1,6 +1,6 @@
-use trackops_aws::{aggregate::Table, bus::Bus, clients, orders::Orders};
+use trackops_aws::{aggregate::Table, clients, orders::Orders};
 use trackops_lambda::{Error, config::env, cursor::Cursors, http, identity::Identity, telemetry};
-use trackops_relay::replay_events;
+use trackops_relay::{bus::EventBus, replay_events};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -8,7 +8,7 @@ async fn main() -> Result<(), Error> {
     let config = clients::config()?;
     let orders = Orders::new(Table::at(&config, env("ORDERS_TABLE")?));
     let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
-    let bus = Bus::new(aws_sdk_eventbridge::Client::new(&config), env("EVENT_BUS")?);
+    let bus = EventBus::connect(&config, None).await?;
     let replay = |call| replay_events::handle(&bus, &orders, &cursors, call);
     http::serve(Identity::from_env()?, replay).await
 }

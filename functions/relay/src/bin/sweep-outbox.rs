@@ -6,6 +6,6 @@ use trackops_relay::{Outboxes, Relay, sweep_outbox};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let (relay, outboxes) = (Relay::from_env(&config)?, Outboxes::from_env(&config)?);
+    let (relay, outboxes) = (Relay::connect(&config, None).await?, Outboxes::from_env(&config)?);
     task::run(|input| sweep_outbox::handle(&relay, &outboxes, input)).await
 }
