@@ -80,7 +80,7 @@ async fn an_order_is_confirmed_and_its_events_are_on_their_topics_in_order() {
         let about: Vec<Event> =
             events(&client).await.into_iter().filter(|event| event.key == *id).collect();
         let there = |name: &&str| about.iter().any(|event| event.topic == **name);
-        if expected.iter().all(|name| there(&name)) { Ok(about) } else { Err(format!("{about:?}")) }
+        if expected.iter().all(there) { Ok(about) } else { Err(format!("{about:?}")) }
     })
     .await;
 

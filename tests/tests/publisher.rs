@@ -25,9 +25,9 @@ fn publisher(brokers: &str) -> Kafka {
 }
 
 fn mock() -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
-    let cluster = MockCluster::new(1).unwrap();
+    let cluster = MockCluster::new(1).expect("a mock cluster");
     for kind in TYPES {
-        cluster.create_topic(kind.name(), 3, 1).unwrap();
+        cluster.create_topic(kind.name(), 3, 1).expect("a topic");
     }
     cluster
 }
@@ -47,7 +47,7 @@ fn large(order: &str, bytes: usize) -> OutboxEntry {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        char::from(b'0' + u8::try_from(state % 74).unwrap())
+        char::from(b'0' + u8::try_from(state % 74).expect("below 74"))
     });
     OutboxEntry { body: letters.take(bytes).collect(), ..event(order, 1) }
 }
@@ -69,8 +69,10 @@ struct Seen {
 
 impl Seen {
     fn of(message: &BorrowedMessage<'_>) -> Self {
-        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-        let header = message.headers().unwrap().get(0);
+        let text = |bytes: Option<&[u8]>| {
+            String::from_utf8(bytes.expect("it is there").to_vec()).expect("text")
+        };
+        let header = message.headers().expect("headers").get(0);
         assert_eq!(header.key, "content-type");
         Self {
             partition: message.partition(),
@@ -92,20 +94,22 @@ fn topic(brokers: &str, name: &str) -> Vec<Seen> {
         .set("group.id", "tests")
         .set("enable.auto.commit", "false")
         .create()
-        .unwrap();
+        .expect("the broker answers");
     let mut seen = Vec::new();
     for partition in 0..3 {
         let limit = Duration::from_secs(20);
-        let (low, high) = consumer.fetch_watermarks(name, partition, limit).unwrap();
+        let (low, high) =
+            consumer.fetch_watermarks(name, partition, limit).expect("the broker answers");
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(name, partition, Offset::Offset(low)).unwrap();
-        consumer.assign(&list).unwrap();
+        list.add_partition_offset(name, partition, Offset::Offset(low))
+            .expect("the broker answers");
+        consumer.assign(&list).expect("the broker answers");
         let deadline = Instant::now() + limit;
         let mut next = low;
         while next < high {
             assert!(Instant::now() < deadline, "waited for record {next} of {name} {partition}");
             if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-                let message = message.unwrap();
+                let message = message.expect("the broker answers");
                 next = message.offset() + 1;
                 seen.push(Seen::of(&message));
             }
