@@ -38,7 +38,7 @@ impl Publisher for EventBus {
     fn kind(&self) -> &'static str {
         match self {
             Self::EventBridge(_) => "eventbridge",
-            Self::Kafka(_) => "kafka",
+            Self::Kafka(kafka) => kafka.kind(),
         }
     }
 

@@ -120,6 +120,10 @@ impl Kafka {
 }
 
 impl Publisher for Kafka {
+    fn kind(&self) -> &'static str {
+        "kafka"
+    }
+
     async fn publish(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
         let deadline = Instant::now() + PATIENCE;
         let connection = match self.connection(deadline).await {
