@@ -340,11 +340,18 @@ mod tests {
     fn everything_that_is_wrong_is_said_at_once() {
         let wrong = json!({
             "orderIds": ["7"], "types": ["order.created", "order"], "from": "2026-11-25T00:00:00Z",
-            "to": "2026-11-24T00:00:00Z", "placedFrom": "yesterday", "batchSize": 101,
-            "eventsPerSecond": 0,
+            "to": "2026-11-24T00:00:00Z", "placedFrom": "yesterday", "dryRun": "no",
+            "batchSize": 101, "eventsPerSecond": 0,
         });
-        let expected =
-            ["/orderIds/0", "/types/1", "/placedFrom", "/to", "/batchSize", "/eventsPerSecond"];
+        let expected = [
+            "/orderIds/0",
+            "/types/1",
+            "/to",
+            "/placedFrom",
+            "/dryRun",
+            "/batchSize",
+            "/eventsPerSecond",
+        ];
         assert_eq!(asked(wrong).unwrap_err(), expected);
         assert_eq!(asked(json!({})).unwrap_err(), ["/from"]);
     }
