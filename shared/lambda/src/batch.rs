@@ -19,11 +19,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tracing::{Instrument, Span};
 use trackops_aws::queue::Queue;
 use trackops_domain::Event;
 
 use crate::config::{ConfigError, env};
 use crate::error::chain;
+use crate::telemetry::journey;
 
 pub type RecordError = Box<dyn StdError + Send + Sync>;
 
@@ -118,14 +120,17 @@ where
     F: Future<Output = Result<(), E>> + Send,
     E: Into<RecordError>,
 {
-    let judged = records.iter().map(|record| async move {
-        let body = record.body.as_deref().unwrap_or_default();
-        let error = judge(body.as_bytes(), handler, time).await.err()?;
-        let id = record.message_id.clone().unwrap_or_default();
-        tracing::error!(message_id = id, error = chain(error.as_ref()), "record failed");
-        let mut failure = BatchItemFailure::default();
-        failure.item_identifier = id;
-        Some(failure)
+    let judged = records.iter().map(|record| {
+        let body = record.body.as_deref().unwrap_or_default().as_bytes();
+        let judged = async move {
+            let error = judge(body, handler, time).await.err()?;
+            let id = record.message_id.clone().unwrap_or_default();
+            tracing::error!(message_id = id, error = chain(error.as_ref()), "record failed");
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            Some(failure)
+        };
+        judged.instrument(journey_of(body))
     });
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = join_all(judged).await.into_iter().flatten().collect();
@@ -146,21 +151,38 @@ where
     F: Future<Output = Result<(), E>> + Send,
     E: Into<RecordError>,
 {
-    let judged = records.iter().map(|record| async move {
+    let judged = records.iter().map(|record| {
         let value = value(record);
-        let judged = match &value {
-            Ok(value) => judge(value, handler, time).await,
-            Err(error) => Err(error.to_string().into()),
+        let journey = value.as_ref().map_or(Span::none(), |value| journey_of(value));
+        let judged = async move {
+            let judged = match &value {
+                Ok(value) => judge(value, handler, time).await,
+                Err(error) => Err(error.to_string().into()),
+            };
+            let Err(error) = judged else { return Ok(0) };
+            let KafkaRecord { topic, partition, offset, .. } = record;
+            let error = chain(error.as_ref());
+            tracing::error!(topic, partition, offset, error, "record failed");
+            again.take(delivery(record, value.ok().as_deref())).await?;
+            Ok::<_, RecordError>(1)
         };
-        let Err(error) = judged else { return Ok(0) };
-        let KafkaRecord { topic, partition, offset, .. } = record;
-        tracing::error!(topic, partition, offset, error = chain(error.as_ref()), "record failed");
-        again.take(delivery(record, value.ok().as_deref())).await?;
-        Ok::<_, RecordError>(1)
+        judged.instrument(journey)
     });
     let failed: usize = try_join_all(judged).await?.into_iter().sum();
     tracing::info!(records = records.len(), failed, "batch");
     Ok(())
+}
+
+/// The journey that a message tells of, if it is one of our events.
+fn journey_of(message: &[u8]) -> Span {
+    #[derive(Deserialize)]
+    struct About {
+        correlationid: Option<String>,
+        detail: Option<Box<Self>>,
+    }
+    let about = serde_json::from_slice::<About>(message).ok();
+    let id = about.and_then(|it| it.correlationid.or_else(|| it.detail?.correlationid));
+    id.map_or_else(Span::none, |id| journey(&id))
 }
 
 /// A panic and a handler that does not end are failures of the one record.
@@ -204,6 +226,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::telemetry::logged::Log;
     use trackops_aws::StoreError;
     use trackops_domain::event::data::ProviderAnswer;
     use trackops_domain::event::{Cause, Data};
@@ -290,6 +313,21 @@ mod tests {
                 json!({"detail": STANDARD.encode("{ no JSON"), "kafka": at(3)}),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_logged_of_an_event_carries_its_correlation_id() {
+        let (log, _on) = Log::start();
+        let mut fails = event("fails");
+        fails["correlationid"] = json!("j1");
+        let texts = [fails.to_string(), "no JSON".to_owned()];
+        let values: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        from_topics(&records(&values), &picky, TIME, &Kept::default()).await.unwrap();
+        let failed: Vec<_> =
+            log.lines().into_iter().filter(|line| line["message"] == "record failed").collect();
+        assert_eq!(failed.len(), 2);
+        assert_eq!(failed[0]["span"]["correlation_id"], "j1");
+        assert!(failed[1]["span"].is_null(), "{}", failed[1]);
     }
 
     #[tokio::test]

@@ -26,6 +26,7 @@ use crate::identity::{Caller, Identity};
 use crate::input::Input;
 use crate::problem::Problem;
 use crate::task::TaskError;
+use crate::telemetry::journey;
 
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const IF_MATCH: &str = "If-Match";
@@ -135,13 +136,16 @@ where
     let (method, path) = (request.method().clone(), request.raw_http_path().to_owned());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let correlation_id = cause.correlation_id.clone();
-    let answer = handler(request, cause).await;
-    if let Err(Problem { source: Some(source), .. }) = &answer {
-        tracing::error!(correlation_id, error = chain(source.as_ref()), "request failed");
-    }
-    let mut response = answer.unwrap_or_else(Problem::into_response);
-    let status = response.status().as_u16();
-    tracing::info!(correlation_id, %method, path, status, "request");
+    let handled = async {
+        let answer = handler(request, cause).await;
+        if let Err(Problem { source: Some(source), .. }) = &answer {
+            tracing::error!(error = chain(source.as_ref()), "request failed");
+        }
+        let response = answer.unwrap_or_else(Problem::into_response);
+        tracing::info!(%method, path, status = response.status().as_u16(), "request");
+        response
+    };
+    let mut response = handled.instrument(journey(&correlation_id)).await;
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&correlation_id) {
         headers.insert(CORRELATION_ID, value);
@@ -369,6 +373,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::telemetry::logged::Log;
 
     fn asking(query: &[(&str, &[&str])]) -> Query {
         let query: HashMap<String, Vec<String>> = query
@@ -515,6 +520,25 @@ mod tests {
             assert_eq!(asked(&[odd]), Err("If-Match".into()), "{odd}");
         }
         assert_eq!(asked(&["\"3\"", "\"3\""]), Err("If-Match".into()));
+    }
+
+    #[tokio::test]
+    async fn every_line_that_a_request_logs_carries_its_correlation_id() {
+        let (log, _on) = Log::start();
+        let handler = |_, _| async {
+            tracing::warn!("on the way");
+            Err(Problem::busy("the table is busy"))
+        };
+        let mut request = Request::default();
+        request.headers_mut().insert(CORRELATION_ID, HeaderValue::from_static("j1"));
+        answer(&Cors::from_env().unwrap(), &handler, request).await.unwrap();
+        tracing::info!("after it");
+        let lines: Vec<_> = log.lines();
+        let of = |line: &Value| (line["message"].clone(), line["span"]["correlation_id"].clone());
+        let expected =
+            ["on the way", "request failed", "request"].map(|it| (it.into(), "j1".into()));
+        assert_eq!(lines[..3].iter().map(of).collect::<Vec<_>>(), expected);
+        assert!(lines[3]["span"].is_null(), "{}", lines[3]);
     }
 
     #[test]

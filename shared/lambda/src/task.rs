@@ -7,9 +7,12 @@ use std::future::Future;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tracing::{Instrument, Span};
 use trackops_aws::StoreError;
 
 use crate::error::chain;
+use crate::telemetry::journey;
 
 /// An error that `Retry` and `Catch` of the state machine match by `name`.
 #[derive(Debug)]
@@ -74,18 +77,34 @@ where
     F: Future<Output = Result<O, TaskError>> + Send,
 {
     let handler = &handler;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<I>| async move {
-        let answer = handler(event.payload).await;
-        match &answer {
-            Ok(_) => tracing::info!("done"),
-            Err(TaskError { name, message, source: None }) => {
-                tracing::info!(outcome = name, message, "done");
-            }
-            Err(TaskError { name, source: Some(source), .. }) => {
-                tracing::error!(outcome = name, error = chain(source.as_ref()), "failed");
-            }
-        }
-        answer
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+        let journey = match event.payload["cause"]["correlationId"].as_str() {
+            Some(correlation_id) => journey(correlation_id),
+            None => Span::none(),
+        };
+        answer(handler, event.payload).instrument(journey).await
     }))
     .await
+}
+
+async fn answer<I, O, H, F>(handler: &H, payload: Value) -> Result<O, TaskError>
+where
+    I: DeserializeOwned + Send,
+    H: Fn(I) -> F + Sync,
+    F: Future<Output = Result<O, TaskError>> + Send,
+{
+    let answer = match serde_json::from_value(payload) {
+        Ok(input) => handler(input).await,
+        Err(error) => Err(TaskError::broken(error)),
+    };
+    match &answer {
+        Ok(_) => tracing::info!("done"),
+        Err(TaskError { name, message, source: None }) => {
+            tracing::info!(outcome = name, message, "done");
+        }
+        Err(TaskError { name, source: Some(source), .. }) => {
+            tracing::error!(outcome = name, error = chain(source.as_ref()), "failed");
+        }
+    }
+    answer
 }

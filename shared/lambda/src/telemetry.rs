@@ -2,7 +2,10 @@
 
 use std::env;
 
+use tracing::{Span, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{ConfigError, env_as};
 
@@ -15,11 +18,64 @@ pub fn start() -> Result<(), ConfigError> {
         Ok(_) => env_as::<LevelFilter>("LOG_LEVEL")?,
         Err(_) => LevelFilter::INFO,
     };
+    json(level, std::io::stdout).init();
+    Ok(())
+}
+
+/// Every line that is logged within it carries the correlation id, as `span.correlation_id`.
+pub fn journey(correlation_id: &str) -> Span {
+    tracing::info_span!("journey", correlation_id)
+}
+
+fn json<W>(level: LevelFilter, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
-        .with_current_span(false)
+        .with_span_list(false)
         .with_max_level(level)
-        .init();
-    Ok(())
+        .with_writer(writer)
+        .finish()
+}
+
+#[cfg(test)]
+pub(crate) mod logged {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+    use tracing::subscriber::DefaultGuard;
+
+    use super::*;
+
+    /// What this thread logs from now on.
+    #[derive(Clone, Default)]
+    pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        pub fn start() -> (Self, DefaultGuard) {
+            let log = Self::default();
+            let writer = log.clone();
+            let subscriber = json(LevelFilter::INFO, move || writer.clone());
+            (log, tracing::subscriber::set_default(subscriber))
+        }
+
+        pub fn lines(&self) -> Vec<Value> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 }
