@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 use trackops_domain::Cause;
 use uuid::Uuid;
 
