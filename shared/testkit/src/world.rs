@@ -265,8 +265,10 @@ impl World {
         };
         switch(false).await;
         let outcome = AssertUnwindSafe(work()).catch_unwind().await;
-        // Other tests share the stream: it goes on also when this one failed.
+        // Other tests share the stream: it goes on also when this one failed, and what they had to tell meanwhile is told
+        // now. The local cloud may have passed it over, and the schedule would come too late for their deadlines.
         switch(true).await;
+        let _ = self.invoke("sweep-outbox", json!({"olderThanSeconds": 0})).await;
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
