@@ -230,6 +230,11 @@ impl World {
         let _ = self.invoke("sweep-outbox", json!({})).await;
     }
 
+    /// Runs the sweeper for all that is not published, however new.
+    pub async fn sweep_all(&self) {
+        let _ = self.invoke("sweep-outbox", json!({"olderThanSeconds": 0})).await;
+    }
+
     /// Moves a time of a row far back, if the row has it at all.
     async fn backdate(&self, table: &str, key: &str, attribute: &str) {
         let updated = self
@@ -268,7 +273,7 @@ impl World {
         // Other tests share the stream: it goes on also when this one failed, and what they had to tell meanwhile is told
         // now. The local cloud may have passed it over, and the schedule would come too late for their deadlines.
         switch(true).await;
-        let _ = self.invoke("sweep-outbox", json!({"olderThanSeconds": 0})).await;
+        self.sweep_all().await;
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
