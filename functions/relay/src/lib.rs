@@ -18,5 +18,15 @@ pub mod replay_events;
 pub mod sweep_outbox;
 mod view;
 
+use aws_types::SdkConfig;
+use trackops_aws::aggregate::Table;
+use trackops_aws::relay::RelayStore;
+use trackops_lambda::config::{ConfigError, env};
+
 pub use outboxes::Outboxes;
 pub use publish::Relay;
+
+/// The relay's own table, which `RELAY_TABLE` names.
+pub fn store(config: &SdkConfig) -> Result<RelayStore, ConfigError> {
+    Ok(RelayStore::new(Table::at(config, env("RELAY_TABLE")?)))
+}

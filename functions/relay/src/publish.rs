@@ -12,7 +12,6 @@ use trackops_aws::outbox::{OutboxEntry, Unpublished};
 use trackops_aws::relay::RelayStore;
 use trackops_domain::Timestamp;
 use trackops_lambda::Error;
-use trackops_lambda::config::env;
 use trackops_lambda::error::chain;
 
 use crate::bus::EventBus;
@@ -87,8 +86,7 @@ impl Relay<EventBus> {
     /// The bus as in [`EventBus::connect`], and the table that `RELAY_TABLE` names.
     pub async fn connect(config: &SdkConfig, source: Option<&str>) -> Result<Self, Error> {
         let bus = EventBus::connect(config, source).await?;
-        let store = RelayStore::new(Table::at(config, env("RELAY_TABLE")?));
-        Ok(Self { bus, store })
+        Ok(Self { bus, store: crate::store(config)? })
     }
 }
 
