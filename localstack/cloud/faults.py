@@ -8,8 +8,9 @@ Every fault has `contains`, a text the event or request must hold (default: any;
 `"id":"..."`, because quotes are escaped in JSON inside JSON), and `times`, how often it strikes
 (default 1, -1: until deleted). By target:
 
-    lambda      `function`: the end of its name; `when`: "before", it does not run, or "after", it
-                runs and its answer is lost; `errorType` (default "Injected")
+    lambda      `function`: the end of its name; `when`: "before", it does not run, "after", it runs
+                and its answer is lost, or "during", its processes are killed `afterMilliseconds`
+                (default 0) into the invocation; `errorType` (default "Injected")
     aws         `action`: X-Amz-Target (or Action); `when`: "before", or "after", it is performed
                 and then fails; `status` (default 400), `errorType`, `body` (the whole error, JSON)
     put-events  entries that hold the text fail with `errorCode` (default "ThrottlingException")
@@ -24,6 +25,7 @@ import uuid
 from typing import Any, Optional
 from urllib.parse import parse_qs
 
+import functions
 from ministack.services import lambda_svc
 
 PATH = "/_trackops/faults"
@@ -41,6 +43,7 @@ class Fault:
     status: int = 400
     errorType: str = "Injected"
     errorCode: str = "ThrottlingException"
+    afterMilliseconds: int = 0
     body: Optional[Any] = None
     hits: int = 0
     id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
@@ -49,8 +52,10 @@ class Fault:
         """What the caller must change, if anything."""
         if self.target not in ("lambda", "aws", "put-events"):
             return "target must be lambda, aws or put-events"
-        if self.when not in ("before", "after"):
-            return "when must be before or after"
+        if self.when not in ("before", "after", "during"):
+            return "when must be before, after or during"
+        if self.when == "during" and self.target != "lambda":
+            return "only a lambda fault strikes during"
         if self.target == "lambda" and not self.function:
             return "a lambda fault needs function"
         if self.target == "aws" and not self.action:
@@ -164,6 +169,9 @@ def make_functions_fail(faults):
             lambda fault: name == fault.function or name.endswith(f"-{fault.function}"),
         )
         if fault is None:
+            return original(func, config, event, request_id, started)
+        if fault.when == "during":
+            threading.Timer(fault.afterMilliseconds / 1000, functions.kill, [name]).start()
             return original(func, config, event, request_id, started)
         log = ""
         if fault.when == "after":

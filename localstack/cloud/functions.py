@@ -41,12 +41,21 @@ def stop_all():
         raise OSError("the cloud is stopping")
 
     start_with(refuse)
+    for process in processes():
+        process.kill()
+        process.wait()
+
+
+def kill(name):
+    """Kills the processes of one function, whatever they are doing."""
+    for process in processes(lambda worker: worker.func_name == name):
+        process.kill()
+
+
+def processes(of=lambda worker: True):
     with lambda_runtime._lock:
-        processes = [worker._proc for pool in lambda_runtime._workers.values() for worker in pool]
-    for process in processes:
-        if process is not None:
-            process.kill()
-            process.wait()
+        workers = [worker for pool in lambda_runtime._workers.values() for worker in pool]
+    return [worker._proc for worker in workers if worker._proc is not None and of(worker)]
 
 
 def start_with(popen):

@@ -639,6 +639,14 @@ class Faults(unittest.TestCase):
         self.assertNotIn("errorType", patched.invoke({"order": "f-k"}))
         self.assertEqual(patched.http("DELETE", f"/_trackops/faults/{fault}")[0], 404)
 
+    def test_a_function_is_killed_at_its_work_and_starts_anew(self):
+        self.assertNotIn("errorType", patched.invoke({"order": "warm"}))
+        during = {"when": "during", "afterMilliseconds": 50}
+        patched.fault(target="lambda", function="echo", contains="f-m", **during)
+        self.assertEqual(patched.invoke({"sleep": 9, "of": "f-m"})["errorType"], "Runtime.ExitError")
+        self.assertEqual(sum("f-m" in str(event) for event in patched.events("echo")), 1)
+        self.assertNotIn("errorType", patched.invoke({"of": "f-m"}))
+
     def test_a_fault_finds_its_text_in_the_records_of_a_topic(self):
         patched.fault(target="lambda", function="echo", contains="f-l")
         records = [{"value": base64.b64encode(value).decode()} for value in (b"other", b"f-l")]
@@ -652,6 +660,7 @@ class Faults(unittest.TestCase):
             ({"target": "lambda"}, "needs function"),
             ({"target": "aws"}, "needs action"),
             ({"target": "lambda", "function": "f", "when": "never"}, "when must be"),
+            ({"target": "aws", "action": "a", "when": "during"}, "only a lambda fault"),
             ({"target": "lambda", "function": "f", "times": 0}, "times must be"),
             ({"target": "lambda", "function": "f", "color": "red"}, "color"),
         ]:
