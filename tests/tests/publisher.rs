@@ -1,14 +1,15 @@
 //! The publisher against brokers that are not ours: librdkafka's mock cluster, which refuses on command, and a real Apache
 //! Kafka, where Java is. What they hold is read with librdkafka.
 
+#[path = "common/topic.rs"]
+mod topic;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{Headers, Message, OwnedMessage};
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use trackops_aws::bus::Refusal;
 use trackops_aws::outbox::{OutboxEntry, Unpublished};
 use trackops_domain::Timestamp;
@@ -17,6 +18,8 @@ use trackops_local::kafka::{Broker, packages_for_tests};
 use trackops_relay::kafka::partitioner::partition;
 use trackops_relay::kafka::{Kafka, Settings};
 use trackops_relay::publish::{Publisher, publish};
+
+use topic::{folder, records};
 
 const TYPES: [EventType; 2] = [EventType::OrderCreated, EventType::OrderStatusUpdated];
 
@@ -68,7 +71,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(message: &BorrowedMessage<'_>) -> Self {
+    fn of(message: &OwnedMessage) -> Self {
         let text = |bytes: Option<&[u8]>| {
             String::from_utf8(bytes.expect("it is there").to_vec()).expect("text")
         };
@@ -88,34 +91,8 @@ impl Seen {
 }
 
 /// Everything that a topic holds, partition by partition.
-fn topic(brokers: &str, name: &str) -> Vec<Seen> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "tests")
-        .set("enable.auto.commit", "false")
-        .create()
-        .expect("the broker answers");
-    let mut seen = Vec::new();
-    for partition in 0..3 {
-        let limit = Duration::from_secs(20);
-        let (low, high) =
-            consumer.fetch_watermarks(name, partition, limit).expect("the broker answers");
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(name, partition, Offset::Offset(low))
-            .expect("the broker answers");
-        consumer.assign(&list).expect("the broker answers");
-        let deadline = Instant::now() + limit;
-        let mut next = low;
-        while next < high {
-            assert!(Instant::now() < deadline, "waited for record {next} of {name} {partition}");
-            if let Some(message) = consumer.poll(Duration::from_millis(100)) {
-                let message = message.expect("the broker answers");
-                next = message.offset() + 1;
-                seen.push(Seen::of(&message));
-            }
-        }
-    }
-    seen
+fn seen(brokers: &str, name: &str) -> Vec<Seen> {
+    records(brokers, name).iter().map(Seen::of).collect()
 }
 
 fn is_for_good(result: &Result<(), Refusal>) -> bool {
@@ -136,9 +113,9 @@ async fn an_event_is_on_the_topic_of_its_type_in_the_partition_of_its_aggregate(
     let results = kafka.publish(&events.iter().collect::<Vec<_>>()).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
 
-    let created = topic(&brokers, "order.created");
+    let created = seen(&brokers, "order.created");
     assert_eq!(created.len(), 3);
-    assert_eq!(topic(&brokers, "order.status.updated").len(), 1);
+    assert_eq!(seen(&brokers, "order.status.updated").len(), 1);
     for order in ["a", "b", "c"] {
         let expected = Seen {
             partition: i32::try_from(partition(order.as_bytes(), 3)).unwrap(),
@@ -206,7 +183,7 @@ async fn a_real_kafka_refuses_what_is_too_large_and_takes_its_neighbours() {
     let events = [event(&orders[0], 1), large(&orders[1], 1_500_000), event(&orders[2], 1)];
     let results = kafka.publish(&events.iter().collect::<Vec<_>>()).await;
     assert!(results[0].is_ok() && is_for_good(&results[1]) && results[2].is_ok(), "{results:?}");
-    assert_eq!(topic(&broker.bootstrap, "order.created").len(), 2);
+    assert_eq!(seen(&broker.bootstrap, "order.created").len(), 2);
     broker.stop().await;
 }
 
@@ -242,7 +219,7 @@ async fn nothing_is_lost_or_overtaken_when_a_real_kafka_is_killed_in_between() {
 
     let mut first = BTreeMap::<String, Vec<String>>::new();
     for name in TYPES.map(EventType::name) {
-        for record in topic(&brokers, name) {
+        for record in seen(&brokers, name) {
             let ids = first.entry(record.key.clone()).or_default();
             if !ids.contains(&record.id()) {
                 ids.push(record.id());
@@ -261,8 +238,4 @@ async fn nothing_is_lost_or_overtaken_when_a_real_kafka_is_killed_in_between() {
 async fn refused(kafka: &Kafka, items: &[Unpublished]) -> usize {
     let outcomes = publish(kafka, items.to_vec()).await;
     outcomes.iter().filter(|outcome| outcome.stopped.is_some()).count()
-}
-
-fn folder(name: &str) -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }

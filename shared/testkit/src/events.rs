@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_eventbridge::types::Target;
-use aws_sdk_sqs::types::QueueAttributeName;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
 use serde_json::Value;
 
 use crate::world::unique;
@@ -13,6 +13,7 @@ use crate::{World, eventually_within};
 pub struct EventTap<'a> {
     world: &'a World,
     name: String,
+    bus: String,
     queue: String,
     seen: Vec<SeenEvent>,
 }
@@ -33,8 +34,12 @@ pub struct SeenEvent {
 impl World {
     /// Listens to the bus from now on.
     pub async fn tap_events(&self) -> EventTap<'_> {
+        self.tap(self.system.output("EventBusName")).await
+    }
+
+    /// Listens to this bus from now on.
+    pub async fn tap(&self, bus: &str) -> EventTap<'_> {
         let name = unique("test-tap");
-        let bus = self.system.output("EventBusName");
         let (queue, arn) = self.queue(&name).await;
         let target = Target::builder().id("tap").arn(arn).build();
         self.bus
@@ -53,7 +58,7 @@ impl World {
             .send()
             .await
             .expect("the rule takes its target");
-        EventTap { world: self, name, queue, seen: Vec::new() }
+        EventTap { world: self, name, bus: bus.to_owned(), queue, seen: Vec::new() }
     }
 }
 
@@ -104,30 +109,36 @@ impl EventTap<'_> {
         .await
     }
 
+    /// Everything that has come by now, as it came.
+    pub async fn all(&mut self) -> &[SeenEvent] {
+        self.receive().await;
+        &self.seen
+    }
+
     async fn receive(&mut self) {
+        let (queues, queue) = (&self.world.queues, &self.queue);
         loop {
-            let batch = self
-                .world
-                .queues
-                .receive_message()
-                .queue_url(&self.queue)
-                .max_number_of_messages(10)
-                .visibility_timeout(600)
-                .send()
-                .await
-                .expect("the tap's queue can be read");
-            if batch.messages().is_empty() {
+            let batch = queues.receive_message().queue_url(queue).max_number_of_messages(10);
+            let batch = batch.send().await.expect("the tap's queue can be read");
+            let messages = batch.messages.unwrap_or_default();
+            if messages.is_empty() {
                 return;
             }
-            self.seen.extend(
-                batch.messages().iter().filter_map(|message| SeenEvent::read(message.body()?)),
-            );
+            self.seen
+                .extend(messages.iter().filter_map(|message| SeenEvent::read(message.body()?)));
+            let done = messages.into_iter().enumerate().map(|(number, message)| {
+                let entry = DeleteMessageBatchRequestEntry::builder().id(number.to_string());
+                entry.set_receipt_handle(message.receipt_handle).build().expect("both are set")
+            });
+            let done =
+                queues.delete_message_batch().queue_url(queue).set_entries(Some(done.collect()));
+            done.send().await.expect("the tap's messages can be deleted");
         }
     }
 
     /// Stops listening. A test that failed leaves rule and queue to the end of the local cloud.
     pub async fn close(self) {
-        let (rule, bus) = (&self.name, self.world.system.output("EventBusName"));
+        let (rule, bus) = (&self.name, &self.bus);
         let bus_client = &self.world.bus;
         let _ = bus_client.remove_targets().rule(rule).event_bus_name(bus).ids("tap").send().await;
         let _ = bus_client.delete_rule().name(rule).event_bus_name(bus).send().await;

@@ -20,6 +20,7 @@ pub struct Fault {
     action: Option<String>,
     contains: String,
     when: &'static str,
+    after_milliseconds: u64,
     times: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
@@ -39,6 +40,7 @@ impl Fault {
             action: None,
             contains: contains.to_owned(),
             when: "before",
+            after_milliseconds: 0,
             times: 1,
             status: None,
             error_type: None,
@@ -66,6 +68,16 @@ impl Fault {
         }
     }
 
+    /// Calls of PutEvents whose request contains `about` fail.
+    pub fn of_put_events(about: &str) -> Self {
+        Self {
+            action: Some("AWSEvents.PutEvents".to_owned()),
+            status: Some(503),
+            error_type: Some("InternalException".to_owned()),
+            ..Self::on("aws", about)
+        }
+    }
+
     /// Events that contain `about` are refused by the bus, within an otherwise successful PutEvents answer.
     pub fn of_the_bus(about: &str) -> Self {
         Self { error_code: Some("ThrottlingException".to_owned()), ..Self::on("put-events", about) }
@@ -79,6 +91,12 @@ impl Fault {
     /// Fails after the work was done: the answer is thrown away.
     pub fn after(self) -> Self {
         Self { when: "after", ..self }
+    }
+
+    /// The function's processes are killed so long into the invocation.
+    pub fn killing_it_after(self, time: Duration) -> Self {
+        let after_milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self { when: "during", after_milliseconds, ..self }
     }
 
     pub fn times(self, times: i32) -> Self {

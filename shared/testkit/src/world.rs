@@ -236,7 +236,7 @@ impl World {
     }
 
     /// Moves a time of a row far back, if the row has it at all.
-    async fn backdate(&self, table: &str, key: &str, attribute: &str) {
+    pub async fn backdate(&self, table: &str, key: &str, attribute: &str) {
         let updated = self
             .dynamo
             .update_item()

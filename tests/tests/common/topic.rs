@@ -1,0 +1,45 @@
+//! What a topic holds, read with librdkafka.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::OwnedMessage;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// All records of a topic with three partitions, one partition after the other.
+pub fn records(brokers: &str, name: &str) -> Vec<OwnedMessage> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "tests")
+        .set("enable.auto.commit", "false")
+        .create()
+        .expect("the broker answers");
+    let mut records = Vec::new();
+    for partition in 0..3 {
+        let (low, high) =
+            consumer.fetch_watermarks(name, partition, PATIENCE).expect("the broker answers");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(name, partition, Offset::Offset(low))
+            .expect("the broker answers");
+        consumer.assign(&list).expect("the broker answers");
+        let deadline = Instant::now() + PATIENCE;
+        let mut next = low;
+        while next < high {
+            assert!(Instant::now() < deadline, "waited for record {next} of {name} {partition}");
+            if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+                let message = message.expect("the broker answers").detach();
+                next = rdkafka::Message::offset(&message) + 1;
+                records.push(message);
+            }
+        }
+    }
+    records
+}
+
+/// For the data of a broker.
+pub fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
