@@ -1,12 +1,10 @@
 //! What one test holds: callers, the shop's shelves, and a look behind the counter.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_lambda::primitives::Blob;
-use futures::FutureExt;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use trackops_domain::event::data::{Data, OrderStatusUpdated};
@@ -230,11 +228,6 @@ impl World {
         let _ = self.invoke("sweep-outbox", json!({})).await;
     }
 
-    /// Runs the sweeper for all that is not published, however new.
-    pub async fn sweep_all(&self) {
-        let _ = self.invoke("sweep-outbox", json!({"olderThanSeconds": 0})).await;
-    }
-
     /// Moves a time of a row far back, if the row has it at all.
     pub async fn backdate(&self, table: &str, key: &str, attribute: &str) {
         let updated = self
@@ -254,27 +247,6 @@ impl World {
                 .is_some_and(|error| error.is_conditional_check_failed_exception());
             assert!(absent, "cannot backdate {attribute} of {key}: {error:?}");
         }
-    }
-
-    /// Does `work` while the table's changes do not reach `function` through its stream.
-    pub async fn without_stream<T>(&self, function: &str, work: impl AsyncFnOnce() -> T) -> T {
-        let function = self.system.function(function);
-        let mappings =
-            self.lambda.list_event_source_mappings().function_name(&function).send().await;
-        let mappings = mappings.expect("the cloud lists event source mappings");
-        let mapping = mappings.event_source_mappings().first().and_then(|mapping| mapping.uuid());
-        let mapping = mapping.unwrap_or_else(|| panic!("{function} has no event source mapping"));
-        let switch = async |enabled| {
-            let update = self.lambda.update_event_source_mapping().uuid(mapping).enabled(enabled);
-            update.send().await.expect("the event source mapping is changed");
-        };
-        switch(false).await;
-        let outcome = AssertUnwindSafe(work()).catch_unwind().await;
-        // Other tests share the stream: it goes on also when this one failed, and what they had to tell meanwhile is told
-        // now. The local cloud may have passed it over, and the schedule would come too late for their deadlines.
-        switch(true).await;
-        self.sweep_all().await;
-        outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// A row of one of the stack's tables, named by the output that names the table.
