@@ -29,7 +29,7 @@ use crate::provider::{Charge, Provider, ProviderError, Void};
 const ANSWER_AFTER: Duration = Duration::from_secs(3);
 
 /// How long after the deadline a late charge pays.
-const LATE_BY: Duration = Duration::from_secs(2);
+const LATE_BY: Duration = Duration::from_secs(20);
 
 /// The longest delay of an SQS message. Source: "Amazon SQS message timers", SQS Developer Guide.
 const MAX_DELAY: Duration = Duration::from_secs(900);

@@ -124,6 +124,8 @@ impl Fault {
 #[must_use = "the fault is lifted as soon as this is dropped"]
 pub struct FaultGuard {
     id: String,
+    /// What fails.
+    what: String,
     control: String,
     http: reqwest::Client,
 }
@@ -144,7 +146,7 @@ impl FaultGuard {
 
     /// Waits until the fault struck at least this often.
     pub async fn struck(&self, times: u64) {
-        eventually(&format!("the injected fault to strike {times} times"), async || {
+        eventually(&format!("{} to fail {times} times", self.what), async || {
             let hits = self.hits().await;
             if hits >= times { Ok(()) } else { Err(format!("{hits} times")) }
         })
@@ -188,6 +190,7 @@ impl World {
             .ok()
             .and_then(|answer| answer["id"].as_str().map(str::to_owned))
             .unwrap_or_else(|| panic!("{fault:?} was refused with {status}: {body}"));
-        FaultGuard { id, control, http: self.http.clone() }
+        let what = fault.function.or(fault.action).unwrap_or_else(|| fault.target.to_owned());
+        FaultGuard { id, what, control, http: self.http.clone() }
     }
 }

@@ -9,11 +9,11 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use trackops_domain::event::data::{Data, OrderStatusUpdated};
 use trackops_domain::order::OrderStatus;
-use trackops_domain::{Cause, Event};
+use trackops_domain::{Cause, Event, Timestamp};
 use uuid::Uuid;
 
 use crate::books::text;
-use crate::{Caller, Fault, FaultGuard, Order, System, eventually};
+use crate::{Basket, Caller, Fault, FaultGuard, Order, System, eventually};
 
 const LONG_AGO: &str = "2020-01-01T00:00:00.000Z";
 
@@ -228,24 +228,40 @@ impl World {
         let _ = self.invoke("sweep-outbox", json!({})).await;
     }
 
+    /// Places an order whose payment deadline is so soon, before its saga begins.
+    pub async fn order_to_be_paid_within(&self, time: Duration, basket: Basket) -> String {
+        let (basket, id) = self.customer.keyed(basket);
+        let waits = self.inject(Fault::of_function("start-saga", &id).until_lifted()).await;
+        self.customer.order(&basket).await;
+        let deadline = Timestamp::now().plus(time).to_string();
+        self.set_time("OrdersTable", &format!("ORDER#{id}"), "payment_deadline", &deadline).await;
+        waits.lift();
+        self.run_saga(&id).await;
+        id
+    }
+
     /// Moves a time of a row far back, if the row has it at all.
     pub async fn backdate(&self, table: &str, key: &str, attribute: &str) {
+        self.set_time(table, key, attribute, LONG_AGO).await;
+    }
+
+    async fn set_time(&self, table: &str, key: &str, attribute: &str, time: &str) {
         let updated = self
             .dynamo
             .update_item()
             .table_name(self.system.output(table))
             .key("pk", AttributeValue::S(key.to_owned()))
-            .update_expression("SET #time = :past")
+            .update_expression("SET #time = :time")
             .condition_expression("attribute_exists(#time)")
             .expression_attribute_names("#time", attribute)
-            .expression_attribute_values(":past", AttributeValue::S(LONG_AGO.to_owned()))
+            .expression_attribute_values(":time", AttributeValue::S(time.to_owned()))
             .send()
             .await;
         if let Err(error) = updated {
             let absent = error
                 .as_service_error()
                 .is_some_and(|error| error.is_conditional_check_failed_exception());
-            assert!(absent, "cannot backdate {attribute} of {key}: {error:?}");
+            assert!(absent, "cannot set {attribute} of {key}: {error:?}");
         }
     }
 

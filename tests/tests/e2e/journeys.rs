@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
-use trackops_testkit::{Basket, Fault, World, eventually, eventually_within};
+use trackops_testkit::{Basket, Fault, World, eventually};
 
 #[tokio::test]
 async fn an_order_is_reserved_paid_for_and_confirmed() {
@@ -89,11 +89,11 @@ async fn a_provider_that_times_out_is_asked_what_became_of_the_charge() {
 async fn money_that_comes_after_the_deadline_goes_back_and_the_order_has_expired() {
     let world = World::new().await;
     let tea = world.stock("TEA", 5).await;
-    let order = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_late")).await;
-    let id = &order.order_id;
+    let late = Basket::of(&tea, 2).paying_with("tok_late");
+    let id = &world.order_to_be_paid_within(Duration::from_secs(40), late).await;
     world.until_status(id, &["AWAITING_PAYMENT"]).await;
 
-    eventually_within(Duration::from_secs(150), "the order to expire", async || {
+    eventually("the order to expire", async || {
         world.invoke("recover-sagas", json!({})).await.expect("recover-sagas runs");
         let order = world.operator.find(id).await;
         if order.status == "EXPIRED" { Ok(()) } else { Err(order.status) }
