@@ -74,9 +74,8 @@ fn the_saga_calls_exactly_the_functions_that_nothing_else_calls() {
     );
 
     let tasks: BTreeSet<&str> = given.into_values().collect();
-    let fed: BTreeSet<&str> = resources(&template)
-        .filter(|(_, resource)| resource["Type"] == "AWS::Lambda::EventSourceMapping")
-        .filter_map(|(_, mapping)| referenced(&mapping["Properties"]["FunctionName"]))
+    let fed: BTreeSet<&str> = event_source_mappings(&template)
+        .filter_map(|mapping| referenced(&mapping["FunctionName"]))
         .collect();
     let without_a_trigger: BTreeSet<&str> = functions(&template)
         .filter(|(name, function)| {
@@ -85,6 +84,78 @@ fn the_saga_calls_exactly_the_functions_that_nothing_else_calls() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(tasks, without_a_trigger);
+}
+
+#[test]
+fn a_consumer_takes_the_same_events_from_either_bus() {
+    let template = template();
+    let resource = |name: &str| &template["Resources"][name];
+    let mut consumers = BTreeMap::new();
+    let mut on_kafka = BTreeSet::new();
+    for fed in event_source_mappings(&template) {
+        let function = referenced(&fed["FunctionName"]).expect("a mapping feeds a function");
+        let consumer = binary(resource(function));
+        consumers.extend(referenced(&fed["EventSourceArn"]).map(|source| (source, consumer)));
+        for topic in fed["Topics"].as_sequence().into_iter().flatten() {
+            let pattern = match fed["FilterCriteria"]["Filters"].as_sequence().map(Vec::as_slice) {
+                None => serde_json::Value::Null,
+                Some([filter]) => {
+                    let pattern = filter["Pattern"].as_str().expect("a filter has a pattern");
+                    serde_json::from_str(pattern).expect("a pattern is JSON")
+                }
+                Some(filters) => panic!("{consumer} {topic:?}: {filters:?}"),
+            };
+            let data = pattern["value"]["data"].to_string();
+            on_kafka.insert((consumer, topic.as_str().expect("a topic has a name"), data));
+        }
+    }
+    let mut on_eventbridge = BTreeSet::new();
+    for (name, rule) in resources(&template).filter(|(_, it)| it["Type"] == "AWS::Events::Rule") {
+        let pattern = &rule["Properties"]["EventPattern"];
+        let data = serde_json::to_value(&pattern["detail"]["data"]).expect("a pattern is JSON");
+        for target in rule["Properties"]["Targets"].as_sequence().into_iter().flatten() {
+            let queue = referenced(&target["Arn"]).and_then(|queue| consumers.get(queue));
+            let consumer = queue.unwrap_or_else(|| panic!("nobody consumes what {name} sends"));
+            for kind in pattern["detail-type"].as_sequence().into_iter().flatten() {
+                let kind = kind.as_str().expect("a type has a name");
+                on_eventbridge.insert((*consumer, kind, data.to_string()));
+            }
+        }
+    }
+    assert!(!on_kafka.is_empty());
+    assert_eq!(on_eventbridge, on_kafka);
+}
+
+#[test]
+fn the_dead_letters_of_every_consumer_can_be_listed_and_sent_again() {
+    let template = template();
+    let resource = |name: &str| &template["Resources"][name];
+    let mut consumers = BTreeSet::new();
+    let mut expected = BTreeSet::new();
+    for fed in event_source_mappings(&template) {
+        let Some(queue) = referenced(&fed["EventSourceArn"]) else { continue };
+        let letters = &resource(queue)["Properties"]["RedrivePolicy"]["deadLetterTargetArn"];
+        let Some(letters) = referenced(letters) else { continue };
+        let function = referenced(&fed["FunctionName"]).expect("a mapping feeds a function");
+        let consumer = binary(resource(function));
+        consumers.insert(consumer);
+        expected.insert(format!("{consumer} ${{{letters}}} ${{{queue}}}"));
+    }
+    for name in ["ListDeadLettersFunction", "RedriveDeadLettersFunction"] {
+        let variables = &resource(name)["Properties"]["Environment"]["Variables"];
+        let Value::Tagged(join) = &variables["DEAD_LETTERS"] else { panic!("{name}: no list") };
+        let listed = join.value[1].as_sequence().into_iter().flatten();
+        let listed = listed.map(|entry| match entry {
+            Value::Tagged(sub) => sub.value.as_str().expect("an entry is text").to_owned(),
+            other => panic!("{name}: {other:?}"),
+        });
+        assert_eq!(listed.collect::<BTreeSet<_>>(), expected, "DEAD_LETTERS of {name}");
+    }
+    let relay = Document::all().iter().find(|document| document.service == "relay");
+    let queues = &relay.expect("the relay has a document").json["components"]["schemas"]["Queue"];
+    let documented = queues["enum"].as_array().into_iter().flatten();
+    let documented: BTreeSet<&str> = documented.filter_map(|queue| queue.as_str()).collect();
+    assert_eq!(documented, consumers, "Queue of infra/openapi/relay.yaml");
 }
 
 #[test]
@@ -410,6 +481,12 @@ fn apis(template: &Value) -> impl Iterator<Item = (&str, &Value)> {
     resources(template)
         .filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Api")
         .map(|(name, api)| (name, &api["Properties"]))
+}
+
+fn event_source_mappings(template: &Value) -> impl Iterator<Item = &Value> {
+    resources(template)
+        .filter(|(_, resource)| resource["Type"] == "AWS::Lambda::EventSourceMapping")
+        .map(|(_, mapping)| &mapping["Properties"])
 }
 
 /// API, path and method of what a function serves.

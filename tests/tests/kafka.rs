@@ -113,6 +113,12 @@ async fn an_order_that_is_cancelled_is_undone_and_one_whose_payment_answers_late
     world.until_status(&waiting.order_id, &["CONFIRMED"]).await;
     let orders = [cancelled.order_id.as_str(), waiting.order_id.as_str()];
     assert_eq!(world.books_balance(&tea, 5, &orders).await.available(), 4);
+    for (order, expected) in [
+        (&cancelled, &["payment.refunded", "inventory.released"][..]),
+        (&waiting, &["payment.processed"]),
+    ] {
+        world.until_noted(&world.customer, &order.order_id, expected).await;
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,19 @@
-//! `GET /api/orders/{id}/timeline` shows what happened to an order, when and by whom, the steps of its saga included.
+//! `GET /api/orders/{id}/timeline` shows what happened to an order, when and by whom: the steps of its saga and what
+//! inventory and payments told of it included.
 
+use lambda_http::http::StatusCode;
 use serde::Serialize;
 use trackops_aws::orders::Orders;
+use trackops_domain::event::EventType;
 use trackops_domain::order::{Actor, Order, OrderStatus, Reason};
+use trackops_domain::outcome::Outcome;
 use trackops_domain::{OrderId, Timestamp};
-use trackops_lambda::http::{Answer, Call, path_param, unless_known};
+use trackops_lambda::http::{Answer, Call, json, path_param, unless_same};
 use trackops_lambda::identity::Caller;
 use trackops_lambda::problem::Problem;
 
 use crate::actor::shown_to;
+use crate::outcome_view::OutcomeView;
 use crate::saga_view::StepView;
 
 #[derive(Serialize)]
@@ -45,19 +50,32 @@ enum What {
         #[serde(flatten)]
         step: StepView,
     },
+    Outcome {
+        #[serde(rename = "type")]
+        event: EventType,
+        #[serde(flatten)]
+        outcome: OutcomeView,
+        correlation_id: String,
+    },
 }
 
 pub async fn handle(orders: &Orders, call: Call) -> Answer {
     let id: OrderId = path_param(&call.request, "id", Problem::order_not_found)?;
-    let order = orders.find(&id).await?.filter(|order| call.caller.may_see(&order.customer_id));
-    let order = order.ok_or_else(Problem::order_not_found)?;
-    let version = order.version;
-    let view = TimelineView { order_id: order.id, entries: entries(order, &call.caller) };
-    Ok(unless_known(&call.request, version, &view))
+    let found = orders.find_with_outcomes(&id).await?;
+    let found = found.filter(|(order, _)| call.caller.may_see(&order.customer_id));
+    let (order, outcomes) = found.ok_or_else(Problem::order_not_found)?;
+    let view = TimelineView { order_id: id, entries: entries(order, outcomes, &call.caller) };
+    // Not the order's version: what is noted of it leaves that as it was.
+    Ok(unless_same(&call.request, json(StatusCode::OK, &view)))
 }
 
-fn entries(order: Order, caller: &Caller) -> Vec<EntryView> {
+fn entries(order: Order, outcomes: Vec<Outcome>, caller: &Caller) -> Vec<EntryView> {
     let mut entries = Vec::new();
+    for Outcome { kind: event, at, correlation_id, of } in outcomes {
+        let outcome = OutcomeView::of(of, caller);
+        let what = What::Outcome { event, outcome, correlation_id };
+        entries.push(EntryView { at, actor: None, what });
+    }
     for run in order.runs {
         for step in run.steps {
             let (at, instance) = (step.ended_at, run.instance.clone());
@@ -75,7 +93,109 @@ fn entries(order: Order, caller: &Caller) -> Vec<EntryView> {
         let actor = entry.actor.map(|actor| shown_to(caller, actor));
         entries.push(EntryView { at: entry.at, actor, what });
     }
-    // Stable: a step comes before the status that it led to at the same moment.
+    // Stable: at one moment an outcome comes before the end of the step that it is of, and a step before the status that
+    // it led to.
     entries.sort_by_key(|entry| entry.at);
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+    use trackops_domain::Cause;
+    use trackops_domain::money::Currency;
+    use trackops_domain::order::{Address, Author, Direction, Fact, NewOrder};
+    use trackops_domain::outcome::Of;
+    use trackops_domain::payment::PaymentState;
+    use trackops_domain::reservation::ReservationState;
+    use trackops_domain::saga::{Run, Step};
+    use trackops_lambda::identity::Role;
+
+    use super::*;
+
+    fn cause() -> Cause {
+        Cause { correlation_id: "c".into(), ..Cause::default() }
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Placed at 0, and cancelled at 20 by a run whose step began at 10.
+    fn order() -> Order {
+        let new = NewOrder {
+            id: OrderId::generate(),
+            customer_id: "alice".parse().unwrap(),
+            lines: Vec::new(),
+            currency: Currency::from_code("EUR").unwrap(),
+            address: Address {
+                street_address: "1 Quay".into(),
+                city: "Cork".into(),
+                state: None,
+                postal_code: "T12".into(),
+                country: "IE".into(),
+                phone_number: None,
+            },
+            delivery_instructions: None,
+            payment_method: "tok_ok".into(),
+            request_hash: "h".into(),
+            payment_window: Duration::from_secs(900),
+        };
+        let step = Step {
+            name: "AbandonOrder".into(),
+            outcome: "Succeeded".into(),
+            attempts: 1,
+            started_at: at(10),
+            ended_at: at(10),
+        };
+        let run = Run {
+            instance: "r".into(),
+            direction: Direction::Forward,
+            started_at: at(10),
+            steps: vec![step],
+        };
+        let placed = Order::place(new, at(0), cause()).unwrap();
+        let fact = Fact::Abandoned(Reason::PaymentDeclined);
+        placed.after(fact, at(20), &cause()).unwrap().unwrap().by(Author::Saga(Some(run)))
+    }
+
+    #[test]
+    fn what_others_told_stands_where_it_happened_however_late_it_was_noted() {
+        let released = Of::Reservation { state: ReservationState::Expired, shortages: Vec::new() };
+        let refunded = Of::Payment {
+            previous_state: PaymentState::Refunding,
+            state: PaymentState::Refunded,
+            amount: None,
+            currency: None,
+        };
+        let outcome = |kind, at, of| Outcome { kind, at, correlation_id: "c".into(), of };
+        let outcomes = vec![
+            outcome(EventType::PaymentRefunded, at(30), refunded),
+            outcome(EventType::InventoryReleased, at(20), released.clone()),
+            outcome(EventType::InventoryReleased, at(5), released),
+        ];
+        let alice = Caller { role: Role::Customer, subject: "alice".parse().unwrap() };
+        let entries = serde_json::to_value(entries(order(), outcomes, &alice)).unwrap();
+        let entries = entries.as_array().unwrap();
+        let told = entries.iter().map(|entry| {
+            let names = ["status", "name", "type"];
+            names.into_iter().find_map(|name| entry[name].as_str()).unwrap()
+        });
+        let expected = [
+            "PENDING",
+            "inventory.released",
+            "inventory.released",
+            "AbandonOrder",
+            "CANCELLING",
+            "payment.refunded",
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+        let expected = json!({
+            "at": "1970-01-01T00:00:00.030Z", "kind": "OUTCOME", "type": "payment.refunded",
+            "previousState": "REFUNDING", "state": "REFUNDED", "correlationId": "c",
+        });
+        assert_eq!(entries[5], expected);
+    }
 }

@@ -13,6 +13,7 @@ pub mod inventory_list;
 pub mod order_list;
 pub mod orders;
 pub mod outbox;
+mod outcomes;
 pub mod payments;
 pub mod queue;
 pub mod relay;

@@ -7,6 +7,7 @@ pub mod event;
 pub mod id;
 pub mod money;
 pub mod order;
+pub mod outcome;
 pub mod payment;
 pub mod reservation;
 pub mod saga;

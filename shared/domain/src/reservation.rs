@@ -264,6 +264,16 @@ impl From<&Shortage> for ShortItem {
     }
 }
 
+impl From<&ShortItem> for Shortage {
+    fn from(short: &ShortItem) -> Self {
+        Self {
+            sku: short.product_id.clone(),
+            requested: short.requested,
+            available: short.available,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

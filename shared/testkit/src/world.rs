@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_lambda::primitives::Blob;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use trackops_domain::event::data::{Data, OrderStatusUpdated};
 use trackops_domain::order::OrderStatus;
@@ -134,6 +134,25 @@ impl World {
         text(&row, "status")
     }
 
+    /// Waits until the order's timeline has exactly these events of inventory and payments, oldest first; answers the entries
+    /// as `caller` sees them.
+    pub async fn until_noted(&self, caller: &Caller, order_id: &str, types: &[&str]) -> Vec<Value> {
+        let path = format!("/api/orders/{order_id}/timeline");
+        let what = format!("order {order_id} to have noted {}", types.join(", "));
+        eventually(&what, async || {
+            let timeline = caller.ask_orders(Method::GET, &path, None, None).await;
+            let timeline = timeline.expecting(StatusCode::OK).body;
+            let entries = timeline["entries"].as_array().into_iter().flatten();
+            let noted = entries.filter(|entry| entry["kind"] == "OUTCOME");
+            if noted.clone().map(|entry| &entry["type"]).eq(types) {
+                Ok(noted.cloned().collect())
+            } else {
+                Err(timeline.to_string())
+            }
+        })
+        .await
+    }
+
     /// Invokes a function as its schedule or queue would; answers what it returned, or the error it failed with.
     pub async fn invoke(&self, job: &str, payload: Value) -> Result<Value, String> {
         let answer = self
@@ -171,17 +190,20 @@ impl World {
         );
         let kind = event.kind;
         let delivered = json!({"source": kind.source(), "detail-type": kind, "detail": event});
+        self.deliver("start-saga", &delivered).await;
+    }
+
+    /// Hands a consumer a message as its queue would.
+    pub async fn deliver(&self, job: &str, message: &Value) {
         let queued = json!({"Records": [{
-            "messageId": unique("message"), "receiptHandle": "test", "body": delivered.to_string(),
+            "messageId": unique("message"), "receiptHandle": "test", "body": message.to_string(),
             "attributes": {}, "messageAttributes": {}, "md5OfBody": "", "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:eu-central-1:000000000000:test", "awsRegion": self.system.region,
         }]});
-        let answer = self.invoke("start-saga", queued).await.expect("start-saga runs");
+        let answer = self.invoke(job, queued).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{job} fails: {error}"));
         let failures = &answer["batchItemFailures"];
-        assert!(
-            failures.as_array().is_none_or(Vec::is_empty),
-            "the saga was not started: {failures}"
-        );
+        assert!(failures.as_array().is_none_or(Vec::is_empty), "{job} did not take it: {failures}");
     }
 
     /// The customer withdraws an order.

@@ -213,10 +213,14 @@ async fn prepare(world: &World, operation: &Operation, name: &str) -> Vec<(&'sta
 /// The id of an order as the example needs it: confirmed, if nothing else is said.
 async fn order(world: &World, sku: &str, operation: &str, name: &str) -> String {
     let waits = operation == "receive-webhook" || name == "awaiting-payment";
-    let basket = Basket::of(sku, 2).paying_with(if waits { "tok_late" } else { "tok_ok" });
-    let order = world.customer.order(&basket).await;
+    let (quantity, card, status) = match name {
+        _ if waits => (2, "tok_late", "AWAITING_PAYMENT"),
+        "out-of-stock" => (501, "tok_ok", "REJECTED"),
+        _ => (2, "tok_ok", "CONFIRMED"),
+    };
+    let order = world.customer.order(&Basket::of(sku, quantity).paying_with(card)).await;
     let id = order.order_id;
-    world.until_status(&id, &[if waits { "AWAITING_PAYMENT" } else { "CONFIRMED" }]).await;
+    world.until_status(&id, &[status]).await;
     if name == "shipped" {
         for stage in ["PROCESSING", "SHIPPED"] {
             let (path, stage) = (format!("/api/orders/{id}/status"), json!({"status": stage}));

@@ -155,12 +155,18 @@ async fn a_timeline_says_what_happened_when_and_who_did_it() {
     moved.expecting(StatusCode::OK);
     world.cancel(&id).await;
     world.until_status(&id, &["CANCELLED"]).await;
+    let noted = ["payment.refunded", "inventory.released"];
+    world.until_noted(&world.customer, &id, &noted).await;
 
     let timeline = get(&world.customer, &id, "timeline").await.body;
     let entries = list(&timeline["entries"]);
     assert!(each(entries, "at").is_sorted(), "{timeline}");
     let what = |entry: &Value| {
-        let name = if entry["kind"] == "STATUS" { "status" } else { "name" };
+        let name = match text(entry, "kind") {
+            "STATUS" => "status",
+            "OUTCOME" => "type",
+            _ => "name",
+        };
         text(entry, name).to_owned()
     };
     let steps_then = |steps: &[&str], status: &str| -> Vec<String> {
@@ -173,7 +179,13 @@ async fn a_timeline_says_what_happened_when_and_who_did_it() {
         steps_then(&[], "CANCELLING"),
         steps_then(&BACK, "CANCELLED"),
     ];
-    assert_eq!(entries.iter().map(what).collect::<Vec<_>>(), expected.concat());
+    let told: Vec<_> = entries.iter().map(what).collect();
+    let of_order: Vec<_> = told.iter().filter(|it| !noted.contains(&it.as_str())).collect();
+    assert_eq!(of_order, expected.iter().flatten().collect::<Vec<_>>());
+    let place = |name: &str| told.iter().position(|it| it == name);
+    for outcome in noted {
+        assert!(place("CANCELLING") < place(outcome) && place(outcome) < place("CANCELLED"));
+    }
 
     let by = |timeline: &Value, name: &str| {
         let mut entries = list(&timeline["entries"]).iter();
@@ -199,6 +211,84 @@ async fn a_timeline_says_what_happened_when_and_who_did_it() {
     // The subject of the local issuer's tokens for operators.
     let operator = json!({"role": "operator", "subject": "local-operator"});
     assert_eq!(by(&operators, "PROCESSING"), operator);
+}
+
+#[tokio::test]
+async fn of_an_order_that_goes_well_nothing_is_noted_and_of_its_cancellation_what_came_back() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let id = world.customer.order(&Basket::of(&tea, 2)).await.order_id;
+    world.until_status(&id, &["CONFIRMED"]).await;
+    let notes = format!("NOTES#{id}");
+    assert_eq!(world.row("OrdersTable", &notes).await, None);
+    world.cancel(&id).await;
+    // What an earlier event had to tell would have been noted by now.
+    let expected = ["payment.refunded", "inventory.released"];
+    let noted = world.until_noted(&world.customer, &id, &expected).await;
+    let of = |entry: &Value, fields: [&str; 4]| fields.map(|field| entry[field].clone());
+    let refunded = of(&noted[0], ["previousState", "state", "amount", "currency"]);
+    assert_eq!(refunded, ["REFUNDING", "REFUNDED", "25.00", "EUR"].map(Value::from));
+    assert_eq!(noted[1]["state"], "RELEASED");
+    assert_eq!(world.row("OrdersTable", &notes).await.map(|row| row.len()), Some(3));
+}
+
+#[tokio::test]
+async fn money_that_came_late_and_went_back_changes_the_timeline_though_not_the_order() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let id = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_late")).await.order_id;
+    world.until_status(&id, &["AWAITING_PAYMENT"]).await;
+    world.cancel(&id).await;
+    let ended = world.until_status(&id, &["CANCELLED"]).await;
+    world.until_noted(&world.customer, &id, &["inventory.released"]).await;
+    let before = get(&world.customer, &id, "timeline").await;
+
+    // The provider could not recall the charge, and takes the money now.
+    let answer = json!({"chargeKey": id, "answersAt": "2020-01-01T00:00:00.000Z"});
+    world.deliver("simulate-provider", &answer).await;
+    let expected = ["inventory.released", "payment.processed", "payment.refunded"];
+    let noted = world.until_noted(&world.customer, &id, &expected).await;
+    let both = |field: &str| [&noted[1][field], &noted[2][field]].map(Value::clone);
+    assert_eq!(both("previousState"), ["VOIDED", "REFUNDING"]);
+    assert_eq!(both("state"), ["REFUNDING", "REFUNDED"]);
+    assert_eq!(both("amount"), ["25.00", "25.00"]);
+    assert_eq!(both("currency"), ["EUR", "EUR"]);
+
+    assert_eq!(world.customer.find(&id).await.version, ended.version);
+    let path = format!("/api/orders/{id}/timeline");
+    let asked_again = async |answer: &Answer| {
+        let tag = answer.header("etag").expect("a timeline has an ETag");
+        let tag = Some(("If-None-Match", tag));
+        world.customer.ask_orders(Method::GET, &path, tag, None).await
+    };
+    let after = asked_again(&before).await.expecting(StatusCode::OK);
+    asked_again(&after).await.expecting(StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn a_hold_that_ran_out_is_on_the_timeline() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let id = world.customer.order(&Basket::of(&tea, 2).paying_with("tok_late")).await.order_id;
+    world.until_status(&id, &["AWAITING_PAYMENT"]).await;
+    world.expire_hold(&id).await;
+    let noted = world.until_noted(&world.customer, &id, &["inventory.released"]).await;
+    assert_eq!(noted[0]["state"], "EXPIRED");
+}
+
+#[tokio::test]
+async fn an_order_out_of_stock_says_what_was_missing_and_to_operators_what_there_was() {
+    let world = World::new().await;
+    let (tea, cup) = (world.stock("TEA", 1).await, world.stock("CUP", 5).await);
+    let id = world.customer.order(&Basket::of(&tea, 2).and(&cup, 1)).await.order_id;
+    world.until_status(&id, &["REJECTED"]).await;
+    for (caller, missing) in [
+        (&world.customer, json!([{"productId": tea, "requested": 2}])),
+        (&world.operator, json!([{"productId": tea, "requested": 2, "available": 1}])),
+    ] {
+        let noted = world.until_noted(caller, &id, &["inventory.reservation.failed"]).await;
+        assert_eq!((&noted[0]["state"], &noted[0]["shortages"]), (&json!("REJECTED"), &missing));
+    }
 }
 
 #[tokio::test]

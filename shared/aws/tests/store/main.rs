@@ -13,6 +13,7 @@ mod given;
 mod inventory;
 mod orders;
 mod outbox;
+mod outcomes;
 mod payments;
 mod relay;
 mod waiting;
