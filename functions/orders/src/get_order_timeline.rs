@@ -101,16 +101,13 @@ fn entries(order: Order, outcomes: Vec<Outcome>, caller: &Caller) -> Vec<EntryVi
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
-    use trackops_domain::Cause;
-    use trackops_domain::money::Currency;
-    use trackops_domain::order::{Address, Author, Direction, Fact, NewOrder};
+    use trackops_domain::order::{Author, Direction, Fact};
     use trackops_domain::outcome::Of;
     use trackops_domain::payment::PaymentState;
     use trackops_domain::reservation::ReservationState;
     use trackops_domain::saga::{Run, Step};
+    use trackops_domain::{Cause, examples};
     use trackops_lambda::identity::Role;
 
     use super::*;
@@ -125,24 +122,6 @@ mod tests {
 
     /// Placed at 0, and cancelled at 20 by a run whose step began at 10.
     fn order() -> Order {
-        let new = NewOrder {
-            id: OrderId::generate(),
-            customer_id: "alice".parse().unwrap(),
-            lines: Vec::new(),
-            currency: Currency::from_code("EUR").unwrap(),
-            address: Address {
-                street_address: "1 Quay".into(),
-                city: "Cork".into(),
-                state: None,
-                postal_code: "T12".into(),
-                country: "IE".into(),
-                phone_number: None,
-            },
-            delivery_instructions: None,
-            payment_method: "tok_ok".into(),
-            request_hash: "h".into(),
-            payment_window: Duration::from_secs(900),
-        };
         let step = Step {
             name: "AbandonOrder".into(),
             outcome: "Succeeded".into(),
@@ -156,7 +135,7 @@ mod tests {
             started_at: at(10),
             steps: vec![step],
         };
-        let placed = Order::place(new, at(0), cause()).unwrap();
+        let placed = Order::place(examples::order(), at(0), cause()).unwrap();
         let fact = Fact::Abandoned(Reason::PaymentDeclined);
         placed.after(fact, at(20), &cause()).unwrap().unwrap().by(Author::Saga(Some(run)))
     }

@@ -238,10 +238,9 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use trackops_domain::Cause;
     use trackops_domain::event::EventType;
-    use trackops_domain::money::Currency;
-    use trackops_domain::order::{Address, Fact, Line, NewOrder};
+    use trackops_domain::order::Fact;
+    use trackops_domain::{Cause, examples};
     use trackops_lambda::input::Input;
 
     use super::*;
@@ -253,30 +252,7 @@ mod tests {
     /// Placed in minute 1, confirmed in minute 2, PROCESSING in minute 3. What it has told, as it was told.
     fn order() -> (Order, Vec<OutboxEntry>) {
         let cause = Cause { correlation_id: "c".into(), ..Cause::default() };
-        let new = NewOrder {
-            id: OrderId::generate(),
-            customer_id: "alice".parse().unwrap(),
-            lines: vec![Line {
-                sku: "TEA".parse().unwrap(),
-                name: "Tea".into(),
-                quantity: 3,
-                unit_price: 250,
-            }],
-            currency: Currency::from_code("EUR").unwrap(),
-            address: Address {
-                street_address: "1 Quay".into(),
-                city: "Cork".into(),
-                state: None,
-                postal_code: "T12".into(),
-                country: "IE".into(),
-                phone_number: None,
-            },
-            delivery_instructions: None,
-            payment_method: "tok_ok".into(),
-            request_hash: String::new(),
-            payment_window: Duration::from_secs(900),
-        };
-        let mut order = Order::place(new, minute(1), cause.clone()).unwrap();
+        let mut order = Order::place(examples::order(), minute(1), cause.clone()).unwrap();
         let mut told = vec![OutboxEntry::of(&order.event().unwrap()).unwrap()];
         for (at, fact) in [(2, Fact::Confirmed), (3, Fact::ProcessingStarted)] {
             order = order.after(fact, minute(at), &cause).unwrap().unwrap();

@@ -4,6 +4,8 @@
 //! fact was applied before (a redelivery), `Err(IllegalMove)` says the fact cannot be true here.
 
 pub mod event;
+#[cfg(any(test, feature = "examples"))]
+pub mod examples;
 pub mod id;
 pub mod money;
 pub mod order;

@@ -461,6 +461,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::examples;
     use crate::saga::{SUCCEEDED, Step};
     use proptest::prelude::*;
 
@@ -488,30 +489,7 @@ mod tests {
     }
 
     fn placed() -> Order {
-        let new = NewOrder {
-            id: OrderId::generate(),
-            customer_id: "alice".parse().unwrap(),
-            lines: vec![Line {
-                sku: "TEA".parse().unwrap(),
-                name: "Tea".into(),
-                quantity: 3,
-                unit_price: 250,
-            }],
-            currency: Currency::from_code("EUR").unwrap(),
-            address: Address {
-                street_address: "1 Quay".into(),
-                city: "Cork".into(),
-                state: None,
-                postal_code: "T12".into(),
-                country: "IE".into(),
-                phone_number: Some("+353123456".into()),
-            },
-            delivery_instructions: Some("ring twice".into()),
-            payment_method: "tok_ok".into(),
-            request_hash: String::new(),
-            payment_window: Duration::from_secs(900),
-        };
-        Order::place(new, Timestamp::from_millis(0), Cause::default()).unwrap()
+        Order::place(examples::order(), Timestamp::from_millis(0), Cause::default()).unwrap()
     }
 
     fn alice() -> Actor {

@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use jsonschema::Validator;
 use proptest::prelude::*;
 use proptest::sample::select;
 use trackops_domain::event::EventType;
 use trackops_domain::money::{Currency, Money};
-use trackops_domain::order::{self, Address, NewOrder, Order, Reason};
+use trackops_domain::order::{self, NewOrder, Order, Reason};
 use trackops_domain::payment::{self, Intent, Payment};
 use trackops_domain::reservation::{self, Reservation, Shortage};
 use trackops_domain::stock::{Adjustment, ItemChange, MAX_ON_HAND, StockItem, Taking};
-use trackops_domain::{Cause, CustomerId, Event, OrderId, Sku, Timestamp};
+use trackops_domain::{Cause, CustomerId, Event, OrderId, Sku, Timestamp, examples};
 
 use crate::{validator, whole};
 
@@ -92,24 +91,8 @@ proptest! {
         facts in prop::collection::vec(order_facts(), 0..20)
     ) {
         let line = |(sku, quantity, unit_price)| order::Line { sku, name: "Tea".into(), quantity, unit_price };
-        let new = NewOrder {
-            id: OrderId::generate(),
-            customer_id,
-            lines: lines.into_iter().map(line).collect(),
-            currency,
-            address: Address {
-                street_address: "1 Quay".into(),
-                city: "Cork".into(),
-                state: None,
-                postal_code: "T12".into(),
-                country: "IE".into(),
-                phone_number: None,
-            },
-            delivery_instructions: None,
-            payment_method: "tok_ok".into(),
-            request_hash: String::new(),
-            payment_window: Duration::from_secs(900),
-        };
+        let lines = lines.into_iter().map(line).collect();
+        let new = NewOrder { customer_id, lines, currency, ..examples::order() };
         let mut order = Order::place(new, at, cause.clone()).unwrap();
         for fact in facts {
             if let Ok(Some(next)) = order.after(fact, at, &cause) {

@@ -10,7 +10,6 @@ pub struct Arrival {
     pub sequence: u64,
 }
 
-#[derive(Debug)]
 pub struct Arrivals {
     events: usize,
     repetitions: usize,
@@ -58,7 +57,13 @@ impl Arrivals {
 
     #[track_caller]
     pub fn keep_the_promise(&self) {
-        assert!(self.lost.is_empty() && self.out_of_order.is_empty(), "{self}: {self:?}");
+        let kept = self.lost.is_empty() && self.out_of_order.is_empty();
+        let some = |wrong: &BTreeMap<String, Vec<u64>>| {
+            let some = wrong.iter().take(5).map(|(order, events)| format!("{order} {events:?}"));
+            some.collect::<Vec<_>>().join(", ")
+        };
+        let (lost, came) = (some(&self.lost), some(&self.out_of_order));
+        assert!(kept, "{self}; lost, for example: {lost}; came: {came}");
     }
 }
 

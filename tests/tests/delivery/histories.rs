@@ -1,18 +1,16 @@
 //! Orders that are placed and go on, each at its own pace, without a saga: all that the relay has to know of.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
 use trackops_aws::aggregate::Table;
-use trackops_domain::money::Currency;
 use trackops_domain::order::Fact::{
     Abandoned, CancelRequested, Compensated, Confirmed, Delivered, PaymentAwaited,
     ProcessingStarted, Shipped,
 };
-use trackops_domain::order::{Address, Author, Fact, Line, NewOrder, Order, Reason};
-use trackops_domain::{Cause, OrderId, Timestamp};
+use trackops_domain::order::{Author, Fact, NewOrder, Order, Reason};
+use trackops_domain::{Cause, Timestamp, examples};
 use trackops_testkit::unique;
 
 /// What may become of an order.
@@ -115,28 +113,7 @@ impl Histories {
 }
 
 fn placed(customer: &str, cause: Cause) -> Order {
-    let new = NewOrder {
-        id: OrderId::generate(),
-        customer_id: customer.parse().expect("a customer's id"),
-        lines: vec![Line {
-            sku: "TEA".parse().expect("a SKU"),
-            name: "Tea".to_owned(),
-            quantity: 2,
-            unit_price: 1250,
-        }],
-        currency: Currency::from_code("EUR").expect("a currency"),
-        address: Address {
-            street_address: "1 Quay".to_owned(),
-            city: "Cork".to_owned(),
-            state: None,
-            postal_code: "T12".to_owned(),
-            country: "IE".to_owned(),
-            phone_number: None,
-        },
-        delivery_instructions: None,
-        payment_method: "tok_ok".to_owned(),
-        request_hash: String::new(),
-        payment_window: Duration::from_secs(900),
-    };
+    let new =
+        NewOrder { customer_id: customer.parse().expect("a customer's id"), ..examples::order() };
     Order::place(new, Timestamp::now(), cause).expect("an order")
 }

@@ -24,7 +24,7 @@ use crate::histories::Histories;
 
 /// What the sweeper does every minute, for those who have no time.
 const SWEEPS_EVERY: Duration = Duration::from_secs(2);
-const OLDER_THAN_SECONDS: u64 = 5;
+const OLDER_THAN_SECONDS: u64 = 15;
 
 /// How far into an invocation it is killed, in turn: before, at and after its work.
 const KILLED_AFTER: [Duration; 4] = [

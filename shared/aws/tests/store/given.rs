@@ -7,11 +7,11 @@ use futures::future::join_all;
 use trackops_aws::StoreError;
 use trackops_aws::inventory::{Inventory, Wanted};
 use trackops_domain::money::Currency;
-use trackops_domain::order::{Address, Direction, Line as OrderLine, NewOrder, Order};
+use trackops_domain::order::{Direction, NewOrder, Order};
 use trackops_domain::reservation::Line;
 use trackops_domain::saga::{Run, SUCCEEDED, Step};
 use trackops_domain::stock::StockItem;
-use trackops_domain::{Cause, OrderId, Sku, Timestamp};
+use trackops_domain::{Cause, OrderId, Sku, Timestamp, examples};
 
 use crate::dynamodb::OwnTable;
 
@@ -65,26 +65,7 @@ pub fn run(instance: &str) -> Run {
 
 /// Placed at `at` and to be paid within a quarter of an hour.
 pub fn order(id: OrderId, at: Timestamp) -> Order {
-    let tea = OrderLine { sku: sku("TEA"), name: "Tea".into(), quantity: 2, unit_price: 250 };
-    let new = NewOrder {
-        id,
-        customer_id: "alice".parse().unwrap(),
-        lines: vec![tea],
-        currency: eur(),
-        address: Address {
-            street_address: "1 Quay".into(),
-            city: "Cork".into(),
-            state: None,
-            postal_code: "T12".into(),
-            country: "IE".into(),
-            phone_number: None,
-        },
-        delivery_instructions: None,
-        payment_method: "tok_ok".into(),
-        request_hash: "hash".into(),
-        payment_window: Duration::from_secs(900),
-    };
-    Order::place(new, at, cause()).unwrap()
+    Order::place(NewOrder { id, ..examples::order() }, at, cause()).unwrap()
 }
 
 /// `units` in the house, none of them promised; low when `threshold` are left.
