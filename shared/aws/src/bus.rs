@@ -11,11 +11,11 @@ use crate::outbox::OutboxEntry;
 
 /// Entries a PutEvents call takes, and their size together in bytes.
 /// Source: "PutEvents", EventBridge API reference.
-const MAX_ENTRIES: usize = 10;
+pub const MAX_ENTRIES: usize = 10;
 const MAX_BYTES: usize = 256 * 1024;
 
 /// Calls under way at once. The default quota is 400 to 10,000 calls a second, by region.
-const CONCURRENT_CALLS: usize = 8;
+pub const CONCURRENT_CALLS: usize = 8;
 
 #[derive(Clone, Debug)]
 pub struct Bus {

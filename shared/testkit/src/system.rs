@@ -30,6 +30,19 @@ const INSTANCE_ON_KAFKA: &str = "test-kafka";
 /// Names the file that holds what `cargo local up --json --faults` printed, to test that system instead of a new one.
 const RUNNING_SYSTEM: &str = "TRACKOPS_ENDPOINTS_JSON";
 
+/// How to reach an AWS that does not look at who asks.
+pub fn aws_at(endpoint: &str, region: &str) -> SdkConfig {
+    let account = Credentials::from_keys("000000000000", "local", None);
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::new(region.to_owned()))
+        .credentials_provider(SharedCredentialsProvider::new(account))
+        .http_client(Http1::plain())
+        .sleep_impl(TokioSleep::new())
+        .build()
+}
+
 /// Where a running TrackOps is. Plain data, because every test brings a runtime, and so clients, of its own.
 #[derive(Debug, Clone, Deserialize)]
 pub struct System {
@@ -132,15 +145,7 @@ impl System {
 
     /// How to reach the local cloud; for clients of one runtime.
     pub fn aws(&self) -> SdkConfig {
-        let account = Credentials::from_keys("000000000000", "local", None);
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(&self.endpoint)
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(SharedCredentialsProvider::new(account))
-            .http_client(Http1::plain())
-            .sleep_impl(TokioSleep::new())
-            .build()
+        aws_at(&self.endpoint, &self.region)
     }
 
     /// A token of the local issuer; `role` is customer, operator or service.

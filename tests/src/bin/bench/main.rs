@@ -1,6 +1,9 @@
 //! How fast TrackOps is on this machine's local cloud. Judges nothing; prints what it measured.
 
 mod cold_start;
+mod lambda;
+mod relay;
+mod stand_in;
 
 use std::time::Duration;
 
@@ -12,9 +15,10 @@ use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, sleep_until};
 use trackops_testkit::{Basket, World};
 
-/// Measures an order's way to CONFIRMED, a burst of orders, and the cold start and size of create-order.
+/// Measures an order's way to CONFIRMED, a burst of orders, the cold start and size of create-order, and the relay
+/// beside the bare clients of its buses.
 ///
-/// Starts a local cloud of its own; TRACKOPS_ENDPOINTS_JSON=<file with the answer of `cargo local up --json`>
+/// Starts a local cloud of its own, which the relay does without; TRACKOPS_ENDPOINTS_JSON=<file with the answer of `cargo local up --json`>
 /// measures a running one instead.
 #[derive(Parser)]
 #[command(name = "bench")]
@@ -34,6 +38,12 @@ struct Arguments {
     /// Cold starts of each function
     #[arg(long, default_value_t = 20)]
     starts: u32,
+    /// Rounds of the relay and of the bare client, in turn
+    #[arg(long, default_value_t = 15)]
+    rounds: u32,
+    /// Batches of 100 stream records in each round
+    #[arg(long, default_value_t = 100)]
+    batches: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -41,6 +51,7 @@ enum What {
     Latency,
     Burst,
     ColdStart,
+    Relay,
 }
 
 /// Products the orders are spread over.
@@ -50,6 +61,12 @@ const PRODUCTS: usize = 10;
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
+    if wanted(What::Relay) {
+        relay::measure(arguments.rounds, arguments.batches).await?;
+    }
+    if arguments.what == [What::Relay] {
+        return Ok(());
+    }
     let world = World::new().await;
     let shelf = Shelf::stocked(&world).await;
     // Both sides of every connection, and every function once, before anything is measured.
