@@ -1,5 +1,6 @@
 //! `POST /api/events/process-all` publishes what waits, longest waiting aggregate first, parked events too. Safe to repeat.
 
+use std::ptr;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -124,11 +125,12 @@ async fn process(
             outbox: waiting.item.outbox[..*up_to].to_vec(),
         });
         let outcomes = relay.publish(wanted.collect()).await;
-        let trims = chosen
-            .iter()
-            .zip(&outcomes)
-            .map(|((waiting, _), outcome)| relay.trim(waiting.table, &waiting.item, outcome));
-        join_all(trims).await;
+        let published = chosen.iter().map(|(waiting, _)| waiting).zip(&outcomes);
+        let settled = tables.iter().map(|table| {
+            let of_table = published.clone().filter(|it| ptr::eq(it.0.table, *table));
+            relay.settle(table, of_table.map(|(waiting, outcome)| (&waiting.item, outcome)))
+        });
+        join_all(settled).await;
         relay.forget(&outcomes).await?;
         processed.published += outcomes.iter().map(|outcome| outcome.told).sum::<usize>();
         processed.parked += outcomes.iter().filter(|outcome| outcome.is_parked()).count();

@@ -58,7 +58,7 @@ pub async fn handle(relay: &Relay<impl Publisher>, outboxes: &Outboxes, call: Ca
     let [outcome] = &outcomes[..] else {
         return Err(Problem::internal("one item has another number of outcomes"));
     };
-    relay.trim(table, &item, outcome).await;
+    relay.settle(table, [(&item, outcome)]).await;
     relay.forget(&outcomes).await?;
     let told: Vec<String> = outcome.told().iter().map(|event| event.id.clone()).collect();
     tracing::info!(event = event_id, by = call.caller.subject.as_str(), ?told, "processed");

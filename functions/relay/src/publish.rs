@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use aws_types::SdkConfig;
-use futures::StreamExt;
-use futures::stream;
+use futures::{StreamExt, join, stream};
 use trackops_aws::StoreError;
 use trackops_aws::aggregate::Table;
 use trackops_aws::bus::Refusal;
-use trackops_aws::outbox::{OutboxEntry, Unpublished};
+use trackops_aws::outbox::{OutboxEntry, Told, Unpublished};
 use trackops_aws::relay::RelayStore;
 use trackops_domain::Timestamp;
 use trackops_lambda::Error;
@@ -94,7 +93,6 @@ impl<P: Publisher> Relay<P> {
     /// Publishes what these items have to tell, as far as the bus takes it.
     pub async fn publish(&self, items: Vec<Unpublished>) -> Vec<Outcome> {
         let mut outcomes = publish(&self.bus, items).await;
-        self.count(&outcomes).await;
         let now = Timestamp::now();
         let notes = outcomes.iter().enumerate().filter_map(|(number, outcome)| {
             let (event, stopped) = outcome.stopped()?;
@@ -119,24 +117,28 @@ impl<P: Publisher> Relay<P> {
         outcomes
     }
 
-    /// Forgets what was published of `image`, which holds the outbox as it was seen last. What cannot be trimmed is
-    /// published again later, which does no harm.
-    pub async fn trim(&self, table: &Table, image: &Unpublished, outcome: &Outcome) {
-        let told = outcome.told();
-        let is_told = |event: &&OutboxEntry| told.iter().any(|known| known.id == event.id);
-        let count = image.outbox.iter().take_while(is_told).count();
-        if let Err(error) = table.forget(image, count).await {
-            tracing::warn!(item = image.pk, error = chain(&error), "published but not trimmed");
+    /// Counts what was published and forgets it of each image, which holds the outbox as it was seen last. What cannot
+    /// be forgotten is published again later, which does no harm.
+    pub async fn settle<'a>(
+        &self,
+        table: &Table,
+        published: impl IntoIterator<Item = (&'a Unpublished, &'a Outcome)>,
+    ) {
+        let (mut told, mut taken) = (Vec::new(), BTreeMap::<&'static str, u64>::new());
+        for (image, outcome) in published {
+            for event in outcome.told() {
+                *taken.entry(event.kind.name()).or_default() += 1;
+            }
+            let is_told =
+                |event: &&OutboxEntry| outcome.told().iter().any(|known| known.id == event.id);
+            let count = image.outbox.iter().take_while(is_told).count();
+            told.push(Told { read: image, count });
         }
-    }
-
-    /// [`Self::trim`] of outboxes that were published as they were read.
-    pub async fn trim_all(&self, table: &Table, outcomes: &[Outcome]) {
-        let trims = outcomes.iter().map(|outcome| self.trim(table, &outcome.item, outcome));
-        stream::iter(trims.collect::<Vec<_>>())
-            .buffer_unordered(CONCURRENT_WRITES)
-            .collect::<()>()
-            .await;
+        let (forgotten, ()) = join!(table.forget_all(&told), self.count(&taken));
+        if let Err(error) = forgotten {
+            let items = told.len();
+            tracing::warn!(items, error = chain(&error), "published, but not all of them trimmed");
+        }
     }
 
     /// Forgets that events were refused once, now that they are published.
@@ -150,15 +152,11 @@ impl<P: Publisher> Relay<P> {
     }
 
     /// One write for all of them. Only statistics are wrong when it fails.
-    async fn count(&self, outcomes: &[Outcome]) {
-        let mut taken = BTreeMap::<&'static str, u64>::new();
-        for event in outcomes.iter().flat_map(Outcome::told) {
-            *taken.entry(event.kind.name()).or_default() += 1;
-        }
+    async fn count(&self, taken: &BTreeMap<&'static str, u64>) {
         if taken.is_empty() {
             return;
         }
-        if let Err(error) = self.store.count(self.bus.kind(), &taken, Timestamp::now()).await {
+        if let Err(error) = self.store.count(self.bus.kind(), taken, Timestamp::now()).await {
             tracing::warn!(error = chain(&error), "published but not counted");
         }
     }

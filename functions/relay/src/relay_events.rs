@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
-use futures::future::join_all;
 use serde_dynamo::from_item;
 use trackops_aws::aggregate::Table;
 use trackops_aws::outbox::Unpublished;
@@ -20,11 +19,8 @@ pub async fn handle(
 ) -> DynamoDbEventResponse {
     let Batch { records, published, newest, mut failed } = read(event.records);
     let outcomes = relay.publish(published).await;
-    let trims = outcomes.iter().filter_map(|outcome| {
-        let image = newest.get(&outcome.item.pk)?;
-        Some(relay.trim(table, image, outcome))
-    });
-    join_all(trims).await;
+    let images = outcomes.iter().filter_map(|it| Some((newest.get(&it.item.pk)?, it)));
+    relay.settle(table, images).await;
     // One that was refused before has its event behind it, or in front of it.
     let waited = outcomes.iter().filter(|outcome| outcome.item.outbox.len() > 1);
     if let Err(error) = relay.forget(waited).await {

@@ -80,7 +80,7 @@ async fn sweep(
         let items = try_join_all(keys.iter().map(|key| table.unpublished(key))).await?;
         let items = whose_turn_it_is(relay, items.into_iter().flatten().collect()).await?;
         let outcomes = relay.publish(items).await;
-        relay.trim_all(table, &outcomes).await;
+        relay.settle(table, outcomes.iter().map(|outcome| (&outcome.item, outcome))).await;
         relay.forget(&outcomes).await?;
         let failed = outcomes.iter().filter(|outcome| outcome.is_left()).count();
         swept.failed += failed;

@@ -14,8 +14,9 @@ use crate::outbox::OutboxEntry;
 pub const MAX_ENTRIES: usize = 10;
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Calls under way at once. The default quota is 400 to 10,000 calls a second, by region.
-pub const CONCURRENT_CALLS: usize = 8;
+/// Calls under way at once: a batch of a stream, which is 100 events, waits once. The default quota is 400 to 10,000
+/// calls a second, by region.
+pub const CONCURRENT_CALLS: usize = 10;
 
 #[derive(Clone, Debug)]
 pub struct Bus {

@@ -25,6 +25,16 @@ impl StoreError {
         Self::Corrupt(cause.into())
     }
 
+    /// What DynamoDB says of one statement of a batch.
+    pub(crate) fn of_statement(code: &str, message: &str) -> Self {
+        let cause = || format!("{code}: {message}").into();
+        match code {
+            "ConditionalCheckFailed" => Self::Stale,
+            code if is_transient(code) => Self::Busy(cause()),
+            _ => Self::Corrupt(cause()),
+        }
+    }
+
     /// An event that its consumer does not take: a rule is wrong.
     pub fn unexpected(event: &Event) -> Self {
         Self::corrupt(format!("event {} is of type {}", event.id, event.kind.name()))
@@ -48,8 +58,13 @@ const TRANSIENT: [&str; 12] = [
     "ServiceUnavailable",
 ];
 
+/// The same where DynamoDB answers for a part of a call.
+/// Source: "TransactWriteItems" and "BatchStatementError", DynamoDB API reference.
+const TRANSIENT_OF_A_PART: [&str; 3] =
+    ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
 pub(crate) fn is_transient(code: &str) -> bool {
-    TRANSIENT.contains(&code)
+    TRANSIENT.contains(&code) || TRANSIENT_OF_A_PART.contains(&code)
 }
 
 impl<E> From<SdkError<E>> for StoreError

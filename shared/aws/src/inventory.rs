@@ -436,16 +436,12 @@ fn transaction_error(error: SdkError<TransactWriteItemsError>) -> StoreError {
     let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).collect();
     if codes.contains(&"ConditionalCheckFailed") {
         StoreError::Stale
-    } else if codes.iter().any(|code| is_transient(code) || TRANSIENT_REASONS.contains(code)) {
+    } else if codes.iter().any(|code| is_transient(code)) {
         StoreError::Busy(Box::new(error))
     } else {
         StoreError::Corrupt(Box::new(error))
     }
 }
-
-/// Cancellation reasons have names of their own. Source: "TransactWriteItems", DynamoDB API reference.
-const TRANSIENT_REASONS: [&str; 3] =
-    ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
 fn number(n: impl ToString) -> AttributeValue {
     AttributeValue::N(n.to_string())

@@ -255,6 +255,29 @@ async fn what_the_bus_refuses_for_a_while_is_published_later_in_order() {
 }
 
 #[tokio::test]
+async fn what_is_published_and_cannot_be_trimmed_stays_until_it_can() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
+    let refusing = Fault::of_dynamodb("BatchExecuteStatement", &id, "InternalServerError");
+    let refusing = world.inject(refusing.with_status(500).until_lifted()).await;
+    world.customer.order(&basket).await;
+    world.until_status(&id, &["CONFIRMED"]).await;
+    refusing.struck(1).await;
+    let key = format!("ORDER#{id}");
+    let left = async || world.row("OrdersTable", &key).await.expect("the order").remove("outbox");
+    assert!(left().await.is_some(), "it was trimmed all the same");
+    refusing.lift();
+
+    eventually("the sweeper to trim the order", async || {
+        world.sweep("OrdersTable", &key).await;
+        left().await.map_or(Ok(()), |outbox| Err(format!("{outbox:?}")))
+    })
+    .await;
+    world.books_balance(&tea, 5, &[&id]).await;
+}
+
+#[tokio::test]
 async fn a_relay_that_crashes_is_given_the_same_changes_again() {
     let world = World::new().await;
     let tea = world.stock("TEA", 5).await;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use trackops_aws::aggregate::{SHARDS, Table};
-use trackops_aws::outbox::{Page, Unpublished};
+use trackops_aws::outbox::{Page, Told, Unpublished};
 use trackops_domain::Timestamp;
 use trackops_domain::stock::StockItem;
 
@@ -123,6 +123,33 @@ async fn what_is_published_of_an_outbox_is_forgotten_and_the_item_waits_since_th
     own.table.replace(&changed(&tea, |_| ())).await.unwrap();
     assert!(!own.table.forget(&left, 1).await.unwrap(), "an event was added");
     assert_eq!(ids(&own.table).await, ["STOCK#TEA#3", "STOCK#TEA#4", "STOCK#TEA#5"]);
+}
+
+#[tokio::test]
+async fn many_outboxes_are_forgotten_at_once_and_one_that_has_changed_keeps_all_of_its_events() {
+    // More than a call takes.
+    let names: Vec<String> = (0..30).map(|number| format!("TEA-{number:02}")).collect();
+    let teas: Vec<_> = names.iter().map(|name| told(item(name, 5, 0))).collect();
+    let (_, own) = inventory(&teas).await;
+    // 3 has changed since it was read, 5 was gone before, and of 7 the bus took one event of two.
+    own.table.replace(&changed(&teas[7], |_| ())).await.unwrap();
+    let keys = names.iter().map(|name| format!("STOCK#{name}")).collect();
+    let mut read = own.table.outboxes(keys).await.unwrap();
+    read.sort_by(|a, b| a.pk.cmp(&b.pk));
+    own.table.replace(&changed(&teas[3], |_| ())).await.unwrap();
+    own.table.trim(&read[5]).await.unwrap();
+
+    let told: Vec<_> = read.iter().map(|read| Told { read, count: 1 }).collect();
+    let forgotten = own.table.forget_all(&told).await.unwrap();
+    let kept: Vec<usize> = (0..forgotten.len()).filter(|number| !forgotten[*number]).collect();
+    assert_eq!((forgotten.len(), kept), (30, vec![3, 5]));
+    let mut waits = waiting(&own.table, soon()).await;
+    waits.sort();
+    assert_eq!(waits, ["STOCK#TEA-03", "STOCK#TEA-07"]);
+    let left = own.table.unpublished("STOCK#TEA-07").await.unwrap().unwrap();
+    assert_eq!(left.outbox, read[7].outbox[1..]);
+    let left = own.table.unpublished("STOCK#TEA-03").await.unwrap().unwrap();
+    assert_eq!(left.outbox.len(), 2);
 }
 
 #[tokio::test]
