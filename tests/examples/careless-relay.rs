@@ -1,7 +1,6 @@
 //! The relay without its look at the answers: every event counts as published, whatever the bus says. The tests of
 //! delivery must find out.
 
-use aws_lambda_events::event::dynamodb::Event;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use trackops_aws::aggregate::Table;
 use trackops_aws::bus::Refusal;
@@ -10,7 +9,7 @@ use trackops_aws::outbox::OutboxEntry;
 use trackops_lambda::config::env;
 use trackops_relay::bus::EventBus;
 use trackops_relay::publish::Publisher;
-use trackops_relay::{Relay, relay_events, store};
+use trackops_relay::{Relay, Stream, relay_events, store};
 
 struct Careless(EventBus);
 
@@ -31,7 +30,7 @@ async fn main() -> Result<(), Error> {
     let table = Table::connect(&config, env("TABLE")?).await?;
     let bus = Careless(EventBus::connect(&config, Some(&env("EVENT_SOURCE")?)).await?);
     let relay = Relay { bus, store: store(&config)? };
-    let relay = |event: LambdaEvent<Event>| async {
+    let relay = |event: LambdaEvent<Stream>| async {
         Ok::<_, Error>(relay_events::handle(&relay, &table, event.payload).await)
     };
     lambda_runtime::run(service_fn(relay)).await

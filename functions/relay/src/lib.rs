@@ -15,6 +15,7 @@ pub mod redrive_dead_letters;
 pub mod relay_events;
 pub mod relay_health;
 pub mod replay_events;
+mod stream;
 pub mod sweep_outbox;
 mod view;
 
@@ -25,6 +26,7 @@ use trackops_lambda::config::{ConfigError, env};
 
 pub use outboxes::Outboxes;
 pub use publish::Relay;
+pub use stream::Stream;
 
 /// The relay's own table, which `RELAY_TABLE` names.
 pub fn store(config: &SdkConfig) -> Result<RelayStore, ConfigError> {

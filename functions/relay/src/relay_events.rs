@@ -3,24 +3,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
-use serde_dynamo::from_item;
 use trackops_aws::aggregate::Table;
 use trackops_aws::outbox::Unpublished;
 use trackops_lambda::error::chain;
 
 use crate::publish::{Publisher, Relay};
+use crate::stream::{Record, Stream};
 
 pub async fn handle(
     relay: &Relay<impl Publisher>,
     table: &Table,
-    event: Event,
+    stream: Stream,
 ) -> DynamoDbEventResponse {
-    let Batch { records, published, newest, mut failed } = read(event.records);
+    let Batch { records, published, newest, mut failed } = read(stream.records);
     let outcomes = relay.publish(published).await;
-    let images = outcomes.iter().filter_map(|it| Some((newest.get(&it.item.pk)?, it)));
-    relay.settle(table, images).await;
+    let images =
+        outcomes.iter().map(|outcome| newest.get(&outcome.item.pk).unwrap_or(&outcome.item));
+    relay.settle(table, images.zip(&outcomes)).await;
     // One that was refused before has its event behind it, or in front of it.
     let waited = outcomes.iter().filter(|outcome| outcome.item.outbox.len() > 1);
     if let Err(error) = relay.forget(waited).await {
@@ -51,38 +51,35 @@ struct Batch {
     records: Vec<(String, String)>,
     /// Every event that some image of the batch holds, once, in order, by item.
     published: Vec<Unpublished>,
-    /// What the newest image of each item holds: what there is to trim.
+    /// What the newest image of an item holds, of which there is more than one: what there is to trim.
     newest: HashMap<String, Unpublished>,
     /// Sequence numbers of records that cannot be read.
     failed: Vec<String>,
 }
 
-fn read(stream: Vec<EventRecord>) -> Batch {
+fn read(stream: Vec<Record>) -> Batch {
     let mut batch = Batch::default();
     let mut places = HashMap::<String, usize>::new();
-    for record in stream {
-        let sequence_number = record.change.sequence_number.unwrap_or_default();
-        let item: Unpublished = match from_item(record.change.new_image) {
+    for Record { change } in stream {
+        let item = match change.image() {
             Ok(item) => item,
             Err(error) => {
+                let sequence_number = change.sequence_number;
                 tracing::error!(sequence_number, error = chain(&error), "no outbox in this record");
                 batch.failed.push(sequence_number);
                 continue;
             }
         };
-        batch.records.push((sequence_number, item.pk.clone()));
-        match places.get(&item.pk) {
-            None => {
-                places.insert(item.pk.clone(), batch.published.len());
-                batch.published.push(item.clone());
-            }
-            Some(place) => {
-                let known = &mut batch.published[*place].outbox;
-                let new = item.outbox.iter().filter(|e| !known.iter().any(|k| k.id == e.id));
-                let new: Vec<_> = new.cloned().collect();
-                known.extend(new);
-            }
-        }
+        batch.records.push((change.sequence_number, item.pk.clone()));
+        let Some(place) = places.get(&item.pk) else {
+            places.insert(item.pk.clone(), batch.published.len());
+            batch.published.push(item);
+            continue;
+        };
+        let known = &mut batch.published[*place].outbox;
+        let new = item.outbox.iter().filter(|e| !known.iter().any(|k| k.id == e.id));
+        let new: Vec<_> = new.cloned().collect();
+        known.extend(new);
         batch.newest.insert(item.pk.clone(), item);
     }
     batch
@@ -112,8 +109,8 @@ mod tests {
     }
 
     fn batch(records: Vec<Value>) -> Batch {
-        let event: Event = serde_json::from_value(json!({"Records": records})).unwrap();
-        read(event.records)
+        let event = json!({"Records": records}).to_string();
+        read(serde_json::from_str::<Stream>(&event).unwrap().records)
     }
 
     fn ids(item: &Unpublished) -> Vec<&str> {

@@ -1,8 +1,7 @@
-use aws_lambda_events::event::dynamodb::Event;
 use lambda_runtime::{LambdaEvent, service_fn};
 use trackops_aws::{aggregate::Table, clients};
 use trackops_lambda::{Error, config::env, telemetry};
-use trackops_relay::{Relay, relay_events};
+use trackops_relay::{Relay, Stream, relay_events};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -10,7 +9,7 @@ async fn main() -> Result<(), Error> {
     let config = clients::config()?;
     let table = Table::connect(&config, env("TABLE")?).await?;
     let relay = Relay::connect(&config, Some(&env("EVENT_SOURCE")?)).await?;
-    let relay = |event: LambdaEvent<Event>| async {
+    let relay = |event: LambdaEvent<Stream>| async {
         Ok::<_, Error>(relay_events::handle(&relay, &table, event.payload).await)
     };
     lambda_runtime::run(service_fn(relay)).await

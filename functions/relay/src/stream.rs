@@ -1,0 +1,156 @@
+//! What a table's stream delivers, as far as the relay needs it.
+//!
+//! An image is a whole item, of which the outbox is a part. Its other attributes are passed over here, and not made
+//! into maps of text that nobody reads: reading is most of what the relay does beside its calls.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+use trackops_aws::outbox::{OutboxEntry, Unpublished};
+use trackops_domain::Timestamp;
+use trackops_domain::event::EventType;
+
+/// The event of a stream's mapping. Source: "Using AWS Lambda with Amazon DynamoDB", Lambda Developer Guide.
+#[derive(Deserialize)]
+pub struct Stream {
+    #[serde(rename = "Records")]
+    pub records: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+pub struct Record {
+    #[serde(rename = "dynamodb")]
+    pub change: Change,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Change {
+    pub sequence_number: String,
+    /// Not read yet: one that makes no sense fails alone.
+    new_image: Option<Box<RawValue>>,
+}
+
+impl Change {
+    /// What the item had to tell.
+    pub fn image(&self) -> Result<Unpublished, serde_json::Error> {
+        let image = self.new_image.as_ref().map_or("null", |image| image.get());
+        serde_json::from_str::<Image>(image).map(Unpublished::from)
+    }
+}
+
+#[derive(Deserialize)]
+struct Image {
+    pk: Text<String>,
+    #[serde(default)]
+    outbox: List<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    id: Text<String>,
+    #[serde(rename = "type")]
+    kind: Text<EventType>,
+    time: Text<Timestamp>,
+    traceparent: Option<TextOrNull>,
+    body: Text<String>,
+}
+
+// Attributes as DynamoDB's JSON has them: an object that names the type. Source: "AttributeValue", DynamoDB API reference.
+
+#[derive(Deserialize)]
+enum Text<T> {
+    S(T),
+}
+
+#[derive(Deserialize)]
+enum TextOrNull {
+    S(String),
+    #[serde(rename = "NULL")]
+    Null(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+enum List<T> {
+    L(Vec<Map<T>>),
+}
+
+#[derive(Deserialize)]
+enum Map<T> {
+    M(T),
+}
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self::L(Vec::new())
+    }
+}
+
+impl From<Image> for Unpublished {
+    fn from(image: Image) -> Self {
+        let (Text::S(pk), List::L(entries)) = (image.pk, image.outbox);
+        let outbox = entries.into_iter().map(|Map::M(entry)| entry.into()).collect();
+        Self { pk, outbox }
+    }
+}
+
+impl From<Entry> for OutboxEntry {
+    fn from(entry: Entry) -> Self {
+        let (Text::S(id), Text::S(kind), Text::S(time)) = (entry.id, entry.kind, entry.time);
+        let Text::S(body) = entry.body;
+        let traceparent = match entry.traceparent {
+            Some(TextOrNull::S(traceparent)) => Some(traceparent),
+            Some(TextOrNull::Null(_)) | None => None,
+        };
+        Self { id, kind, time, traceparent, body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn image(image: Value) -> Result<Unpublished, serde_json::Error> {
+        let record = json!({"dynamodb": {"SequenceNumber": "1", "NewImage": image}});
+        let stream = json!({"Records": [record]}).to_string();
+        serde_json::from_str::<Stream>(&stream).unwrap().records[0].change.image()
+    }
+
+    fn entry(traceparent: Value) -> Value {
+        json!({"M": {
+            "id": {"S": "ORDER#1#1"}, "type": {"S": "order.created"},
+            "time": {"S": "1970-01-01T00:00:00.001Z"}, "traceparent": traceparent,
+            "body": {"S": "{\"name\": \"tea \u{1f375}, 2\\\\3\"}"},
+        }})
+    }
+
+    #[test]
+    fn an_outbox_is_read_as_the_store_reads_it_whatever_else_the_item_has() {
+        let outbox = [entry(json!({"NULL": true})), entry(json!({"S": "00-1-2-01"}))];
+        let item = json!({
+            "pk": {"S": "ORDER#1"}, "version": {"N": "7"}, "total": {"N": "250"}, "paid": {"BOOL": true},
+            "outbox": {"L": outbox}, "reason": {"NULL": true}, "tags": {"SS": ["a", "b"]},
+            "lines": {"L": [{"M": {"sku": {"S": "TEA"}, "outbox": {"S": "not this one"}}}]},
+        });
+        let read = image(item.clone()).unwrap();
+        let stored: serde_dynamo::Item = serde_json::from_value(item).unwrap();
+        assert_eq!(read, serde_dynamo::from_item(stored).unwrap());
+        assert_eq!(read.outbox[1].traceparent.as_deref(), Some("00-1-2-01"));
+    }
+
+    #[test]
+    fn what_is_no_item_with_an_outbox_is_an_error_and_an_item_without_one_tells_nothing() {
+        assert_eq!(image(json!({"pk": {"S": "ORDER#1"}})).unwrap().outbox, []);
+        for odd in [
+            json!(null),
+            json!({}),
+            json!({"pk": {"N": "1"}}),
+            json!({"pk": {"S": "ORDER#1"}, "outbox": {"S": "not a list"}}),
+            json!({"pk": {"S": "ORDER#1"}, "outbox": {"L": [{"S": "no entry"}]}}),
+            json!({"pk": {"S": "ORDER#1"}, "outbox": {"L": [{"M": {"id": {"S": "no more"}}}]}}),
+        ] {
+            assert!(image(odd.clone()).is_err(), "{odd}");
+        }
+    }
+}
