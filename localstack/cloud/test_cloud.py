@@ -161,6 +161,7 @@ STREAMS = {
     "Slow": "BatchSize: 1",
     "Fast": "BatchSize: 1",
     "Restart": "BatchSize: 1",
+    "Statements": "BatchSize: 1",
 }
 
 
@@ -548,6 +549,17 @@ class Patches(unittest.TestCase):
             return cloud.delivered("Restart", "four")
 
         self.needs("streams.forget_positions_of_lost_streams", as_aws)
+
+    def test_a_stream_has_what_a_statement_changed(self):
+        def as_aws(cloud):
+            cloud.put("Statements", "one")
+            cloud.delivered("Statements", "one")
+            update = "UPDATE \"Statements\" SET told = 'yes' WHERE pk = 'one'"
+            cloud.client("dynamodb").batch_execute_statement(Statements=[{"Statement": update}])
+            with contextlib.suppress(AssertionError):
+                return until(lambda: len(cloud.records("Statements")) == 2, "two records", 3)
+
+        self.needs("streams.tell_streams_of_statements", as_aws)
 
 
 class Faults(unittest.TestCase):

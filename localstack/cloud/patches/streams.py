@@ -1,5 +1,6 @@
 """Event source mappings of DynamoDB streams."""
 
+import copy
 import json
 import logging
 import threading
@@ -20,6 +21,7 @@ _mappings = {}
 def apply():
     deliver_streams_as_aws_does()
     forget_positions_of_lost_streams()
+    tell_streams_of_statements()
 
 
 def deliver_streams_as_aws_does():
@@ -50,6 +52,25 @@ def forget_positions_of_lost_streams():
                 positions._data[key] = 0
 
     lambda_svc._restore_esm_positions = restore
+
+
+def tell_streams_of_statements():
+    """On AWS a stream has every change of an item, whatever made it.
+
+    ministack writes no record for an UPDATE of PartiQL.
+    """
+    original = dynamodb._partiql_update
+
+    def update(table, parsed, data=None):
+        key, sort_key, _, error = dynamodb._partiql_key_target(table, parsed)
+        item = lambda: None if error else table["items"].get(key, {}).get(sort_key)
+        before = copy.deepcopy(item())
+        answer = original(table, parsed, data)
+        if answer[0] == 200:
+            dynamodb._emit_stream_event(parsed["table"], "MODIFY", before, item())
+        return answer
+
+    dynamodb._partiql_update = update
 
 
 def wake_mappings():
