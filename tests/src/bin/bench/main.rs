@@ -18,8 +18,8 @@ use trackops_testkit::{Basket, World};
 /// Measures an order's way to CONFIRMED, a burst of orders, the cold start and size of create-order, and the relay
 /// beside the bare clients of its buses.
 ///
-/// Starts a local cloud of its own, which the relay does without; TRACKOPS_ENDPOINTS_JSON=<file with the answer of `cargo local up --json`>
-/// measures a running one instead.
+/// Starts a local cloud of its own, which the relay does without;
+/// TRACKOPS_ENDPOINTS_JSON=<file with the answer of `cargo local up --json`> measures a running one instead.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Arguments {

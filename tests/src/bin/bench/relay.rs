@@ -68,6 +68,8 @@ pub async fn measure(rounds: u32, batches: u32) -> Result<()> {
     };
 
     println!("batches of {BATCH} stream records, median of {rounds} rounds of {batches} batches:");
+    let (record, event) = prepared.sizes();
+    println!("{record} bytes a record, of which {event} are its event");
     println!("EventBridge and DynamoDB answered at once by this benchmark");
     let events = aws.events.load(Ordering::Relaxed);
     run(environment(&[("EVENT_BUS", "bench")])).await?;
@@ -189,6 +191,13 @@ impl Prepared {
             events.push(of_batch);
         }
         Ok(Self { batches, events })
+    }
+
+    /// Bytes of a record, and of the event in it, on average.
+    fn sizes(&self) -> (usize, usize) {
+        let events: Vec<usize> = self.events.iter().flatten().map(|it| it.body.len()).collect();
+        let records: usize = self.batches.iter().map(Bytes::len).sum();
+        (records / events.len(), events.iter().sum::<usize>() / events.len())
     }
 }
 
