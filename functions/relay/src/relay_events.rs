@@ -16,11 +16,9 @@ pub async fn handle(
     table: &Table,
     stream: Stream,
 ) -> DynamoDbEventResponse {
-    let Batch { records, published, newest, mut failed } = read(stream.records);
-    let outcomes = relay.publish(published).await;
-    let images =
-        outcomes.iter().map(|outcome| newest.get(&outcome.item.pk).unwrap_or(&outcome.item));
-    relay.settle(table, images.zip(&outcomes)).await;
+    let Batch { records, items, mut failed } = read(stream.records);
+    let outcomes = relay.publish(items).await;
+    relay.settle(table, outcomes.iter().map(|outcome| (&outcome.item, outcome))).await;
     // One that was refused before has its event behind it, or in front of it.
     let waited = outcomes.iter().filter(|outcome| outcome.item.outbox.len() > 1);
     if let Err(error) = relay.forget(waited).await {
@@ -49,10 +47,8 @@ pub async fn handle(
 struct Batch {
     /// (sequence number, item) of every record.
     records: Vec<(String, String)>,
-    /// Every event that some image of the batch holds, once, in order, by item.
-    published: Vec<Unpublished>,
-    /// What the newest image of an item holds, of which there is more than one: what there is to trim.
-    newest: HashMap<String, Unpublished>,
+    /// The newest image of each item. What only older ones hold was published meanwhile, or given up.
+    items: Vec<Unpublished>,
     /// Sequence numbers of records that cannot be read.
     failed: Vec<String>,
 }
@@ -71,16 +67,13 @@ fn read(stream: Vec<Record>) -> Batch {
             }
         };
         batch.records.push((change.sequence_number, item.pk.clone()));
-        let Some(place) = places.get(&item.pk) else {
-            places.insert(item.pk.clone(), batch.published.len());
-            batch.published.push(item);
-            continue;
-        };
-        let known = &mut batch.published[*place].outbox;
-        let new = item.outbox.iter().filter(|e| !known.iter().any(|k| k.id == e.id));
-        let new: Vec<_> = new.cloned().collect();
-        known.extend(new);
-        batch.newest.insert(item.pk.clone(), item);
+        match places.get(&item.pk) {
+            Some(place) => batch.items[*place] = item,
+            None => {
+                places.insert(item.pk.clone(), batch.items.len());
+                batch.items.push(item);
+            }
+        }
     }
     batch
 }
@@ -118,17 +111,17 @@ mod tests {
     }
 
     #[test]
-    fn every_event_of_a_batch_is_published_once_and_in_order() {
+    fn of_a_batch_each_item_tells_what_its_newest_image_holds() {
         let batch = batch(vec![
             record("1", "A", &["a1"]),
             record("2", "B", &["b1"]),
             record("3", "A", &["a1", "a2"]),
-            // The sweeper was faster and has trimmed what came before.
-            record("4", "A", &["a3"]),
+            // The sweeper was faster with the first, or an operator has given it up.
+            record("4", "A", &["a2", "a3"]),
         ]);
-        let published: Vec<_> = batch.published.iter().map(ids).collect();
-        assert_eq!(published, [vec!["a1", "a2", "a3"], vec!["b1"]]);
-        assert_eq!(ids(&batch.newest["A"]), ["a3"], "only what is still there can be trimmed");
+        let items: Vec<_> = batch.items.iter().map(ids).collect();
+        assert_eq!(items, [vec!["a2", "a3"], vec!["b1"]]);
+        assert_eq!(batch.records.len(), 4);
     }
 
     #[test]
@@ -137,6 +130,6 @@ mod tests {
         odd["dynamodb"]["NewImage"]["outbox"] = json!({"S": "not a list"});
         let batch = batch(vec![odd, record("2", "B", &["b1"])]);
         assert_eq!(batch.failed, ["1"]);
-        assert_eq!(batch.published.len(), 1);
+        assert_eq!(batch.items.len(), 1);
     }
 }
