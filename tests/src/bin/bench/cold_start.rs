@@ -11,7 +11,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use trackops_testkit::{Basket, World};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -119,9 +118,7 @@ impl Store {
     }
 
     async fn serve(self: Arc<Self>) -> Result<String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        tokio::spawn(serve(listener, move |request| self.clone().answer(request)));
+        let (address, _) = serve(move |request| self.clone().answer(request)).await?;
         Ok(format!("http://{address}"))
     }
 

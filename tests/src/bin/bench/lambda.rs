@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -60,21 +61,26 @@ pub fn environment(name: &str, region: &str, endpoint: String) -> Environment {
     all.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// Answers everything that `listener` is asked.
-pub async fn serve<F, A, E>(listener: TcpListener, answer: F)
+/// Answers whatever is asked of an address of its own, until the task is aborted.
+pub async fn serve<F, A, E>(answer: F) -> Result<(SocketAddr, JoinHandle<()>)>
 where
     F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
     A: Future<Output = Result<Response<Full<Bytes>>, E>> + Send + 'static,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
-    while let Ok((stream, _)) = listener.accept().await {
-        // As AWS does: without it the answer waits for the kernel to fill a packet.
-        let _ = stream.set_nodelay(true);
-        let service = service_fn(answer.clone());
-        let connection = hyper::server::conn::http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(connection);
-    }
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let server = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // As AWS does: without it the answer waits for the kernel to fill a packet.
+            let _ = stream.set_nodelay(true);
+            let service = service_fn(answer.clone());
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(connection);
+        }
+    });
+    Ok((address, server))
 }
 
 /// A running bootstrap; gone when it is dropped.
@@ -124,12 +130,10 @@ struct Queue {
 
 impl RuntimeApi {
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?.to_string();
         let queue = Arc::<Queue>::default();
         let queue_of = queue.clone();
-        let server = tokio::spawn(serve(listener, move |request| queue_of.clone().answer(request)));
-        Ok(Self { address, queue, server })
+        let (address, server) = serve(move |request| queue_of.clone().answer(request)).await?;
+        Ok(Self { address: address.to_string(), queue, server })
     }
 
     /// Has `event` ready for when the function asks for its next; what the function answers to it.

@@ -11,7 +11,6 @@ use hyper::{Request, Response};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::lambda::serve;
 
@@ -41,9 +40,7 @@ struct Call {
 impl StandIn {
     /// The address of `self`.
     pub async fn serve(self: Arc<Self>) -> Result<String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        tokio::spawn(serve(listener, move |request| self.clone().answer(request)));
+        let (address, _) = serve(move |request| self.clone().answer(request)).await?;
         Ok(format!("http://{address}"))
     }
 
