@@ -117,8 +117,8 @@ impl<P: Publisher> Relay<P> {
         outcomes
     }
 
-    /// Counts what was published and forgets it of each image, which holds the outbox as it was seen last. What cannot
-    /// be forgotten is published again later, which does no harm.
+    /// Counts what was published and forgets it of each outbox, here as it was read; the outcome is of it or of its
+    /// beginning. What cannot be forgotten is published again later, which does no harm.
     pub async fn settle<'a>(
         &self,
         table: &Table,
@@ -129,10 +129,7 @@ impl<P: Publisher> Relay<P> {
             for event in outcome.told() {
                 *taken.entry(event.kind.name()).or_default() += 1;
             }
-            let is_told =
-                |event: &&OutboxEntry| outcome.told().iter().any(|known| known.id == event.id);
-            let count = image.outbox.iter().take_while(is_told).count();
-            told.push(Told { read: image, count });
+            told.push(Told { read: image, count: outcome.told });
         }
         let (forgotten, ()) = join!(table.forget_all(&told), self.count(&taken));
         if let Err(error) = forgotten {

@@ -1,7 +1,7 @@
 //! Consumes a table's stream and publishes what the items still have to tell. Only records that failed come back; one
 //! whose event the bus takes at no time does not, and so keeps no other waiting.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use trackops_aws::aggregate::Table;
@@ -25,10 +25,8 @@ pub async fn handle(
         // The sweeper does, too.
         tracing::warn!(error = chain(&error), "published but still noted as refused");
     }
-    let left: HashSet<&str> =
-        outcomes.iter().filter(|it| it.is_left()).map(|it| it.item.pk.as_str()).collect();
-    let records_left = records.iter().filter(|(_, key)| left.contains(key.as_str()));
-    failed.extend(records_left.map(|(id, _)| id.clone()));
+    let left = records.into_iter().filter(|(_, item)| outcomes[*item].is_left());
+    failed.extend(left.map(|(sequence_number, _)| sequence_number));
     let parked = outcomes.iter().filter(|outcome| outcome.is_parked()).count();
     tracing::info!(items = outcomes.len(), failed = failed.len(), refused = parked, "relayed");
     let mut response = DynamoDbEventResponse::default();
@@ -45,8 +43,8 @@ pub async fn handle(
 
 #[derive(Default)]
 struct Batch {
-    /// (sequence number, item) of every record.
-    records: Vec<(String, String)>,
+    /// Sequence number of every record, and which of the items it is of.
+    records: Vec<(String, usize)>,
     /// The newest image of each item. What only older ones hold was published meanwhile, or given up.
     items: Vec<Unpublished>,
     /// Sequence numbers of records that cannot be read.
@@ -66,14 +64,13 @@ fn read(stream: Vec<Record>) -> Batch {
                 continue;
             }
         };
-        batch.records.push((change.sequence_number, item.pk.clone()));
-        match places.get(&item.pk) {
-            Some(place) => batch.items[*place] = item,
-            None => {
-                places.insert(item.pk.clone(), batch.items.len());
-                batch.items.push(item);
-            }
+        let place = *places.entry(item.pk.clone()).or_insert(batch.items.len());
+        if place < batch.items.len() {
+            batch.items[place] = item;
+        } else {
+            batch.items.push(item);
         }
+        batch.records.push((change.sequence_number, place));
     }
     batch
 }
