@@ -1,14 +1,20 @@
 //! The whole system with Kafka as the bus: a real Apache Kafka, and the same functions.
 
+#[path = "common/topic.rs"]
+mod topic;
+
 use std::collections::BTreeMap;
 
 use aws_sdk_sqs::types::QueueAttributeName;
-use rskafka::client::partition::{Compression, OffsetAt, UnknownTopicHandling};
+use rdkafka::message::{Message, OwnedMessage};
+use rskafka::client::partition::{Compression, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use rskafka::record::Record;
 use serde_json::Value;
 use trackops_local::kafka::packages_for_tests;
 use trackops_testkit::{Basket, Fault, World, eventually};
+
+use topic::records;
 
 /// `None` where there is no Kafka; the test is skipped then, and says so.
 async fn world() -> Option<World> {
@@ -26,42 +32,19 @@ async fn client(world: &World) -> Client {
 struct Event {
     topic: String,
     partition: i32,
-    key: String,
     envelope: Value,
 }
 
 impl Event {
+    fn of(record: OwnedMessage) -> Self {
+        let envelope = serde_json::from_slice(record.payload().unwrap_or_default());
+        let (topic, partition) = (record.topic().to_owned(), record.partition());
+        Self { topic, partition, envelope: envelope.expect("an event is JSON") }
+    }
+
     fn sequence(&self) -> u64 {
         self.envelope["sequence"].as_u64().expect("a sequence")
     }
-}
-
-/// All that the topics hold, in the order of each partition.
-async fn events(client: &Client) -> Vec<Event> {
-    let mut events = Vec::new();
-    for topic in client.list_topics().await.expect("the broker lists its topics") {
-        for partition in topic.partitions {
-            let handling = UnknownTopicHandling::Error;
-            let lane = client.partition_client(&topic.name, partition, handling).await;
-            let lane = lane.expect("the partition has a leader");
-            let end = lane.get_offset(OffsetAt::Latest).await.expect("it has an end");
-            let mut next = 0;
-            while next < end {
-                let (records, _) =
-                    lane.fetch_records(next, 1..10_000_000, 500).await.expect("it can be read");
-                for found in records {
-                    next = found.offset + 1;
-                    let value = found.record.value.unwrap_or_default();
-                    // What is no event was put there by a test.
-                    let Ok(envelope) = serde_json::from_slice(&value) else { continue };
-                    let key = String::from_utf8(found.record.key.unwrap_or_default());
-                    let key = key.expect("the key is text");
-                    events.push(Event { topic: topic.name.clone(), partition, key, envelope });
-                }
-            }
-        }
-    }
-    events
 }
 
 #[tokio::test]
@@ -73,12 +56,13 @@ async fn an_order_is_confirmed_and_its_events_are_on_their_topics_in_order() {
     world.until_status(id, &["CONFIRMED"]).await;
     world.books_balance(&tea, 5, &[id]).await;
 
-    let client = client(&world).await;
+    let brokers = world.system.kafka.as_deref().expect("Kafka is the bus");
     let expected =
         ["order.created", "order.status.updated", "inventory.reserved", "payment.processed"];
     let about = eventually("the order's events to be on their topics", async || {
-        let about: Vec<Event> =
-            events(&client).await.into_iter().filter(|event| event.key == *id).collect();
+        let records = expected.iter().flat_map(|topic| records(brokers, topic));
+        let records = records.filter(|record| record.key() == Some(id.as_bytes()));
+        let about: Vec<Event> = records.map(Event::of).collect();
         let there = |name: &&str| about.iter().any(|event| event.topic == **name);
         if expected.iter().all(there) { Ok(about) } else { Err(format!("{about:?}")) }
     })

@@ -19,7 +19,7 @@ use trackops_relay::kafka::partitioner::partition;
 use trackops_relay::kafka::{Kafka, Settings};
 use trackops_relay::publish::{Publisher, publish};
 
-use topic::{folder, records};
+use topic::records;
 
 const TYPES: [EventType; 2] = [EventType::OrderCreated, EventType::OrderStatusUpdated];
 
@@ -238,4 +238,8 @@ async fn nothing_is_lost_or_overtaken_when_a_real_kafka_is_killed_in_between() {
 async fn refused(kafka: &Kafka, items: &[Unpublished]) -> usize {
     let outcomes = publish(kafka, items.to_vec()).await;
     outcomes.iter().filter(|outcome| outcome.stopped.is_some()).count()
+}
+
+fn folder(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }

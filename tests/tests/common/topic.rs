@@ -1,6 +1,5 @@
 //! What a topic holds, read with librdkafka.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -37,9 +36,4 @@ pub fn records(brokers: &str, name: &str) -> Vec<OwnedMessage> {
         }
     }
     records
-}
-
-/// For the data of a broker.
-pub fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }

@@ -1,5 +1,7 @@
 //! The buses, how each fails, and what a consumer has got of them.
 
+use std::path::Path;
+
 use rdkafka::ClientConfig;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
@@ -12,7 +14,7 @@ use trackops_testkit::{EventTap, Fault, FaultGuard, World, unique};
 
 use crate::arrivals::Arrival;
 use crate::histories::Histories;
-use crate::topic::{folder, records};
+use crate::topic::records;
 
 pub trait Bus {
     fn name(&self) -> &'static str;
@@ -98,7 +100,8 @@ impl Kafka {
     /// `None` where there cannot be one, which is said.
     pub async fn start(name: &str) -> Option<Self> {
         let packages = packages_for_tests().await?;
-        let broker = Broker::start(&packages, folder(name)).await.expect("a broker");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let broker = Broker::start(&packages, folder).await.expect("a broker");
         let admin: AdminClient<_> = ClientConfig::new()
             .set("bootstrap.servers", &broker.bootstrap)
             .create()
