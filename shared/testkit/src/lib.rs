@@ -17,7 +17,7 @@ pub use contract::{Document, Operation};
 pub use events::{EventTap, SeenEvent};
 pub use faults::{Fault, FaultGuard};
 pub use like::like;
-pub use system::{CORS_ORIGIN, System, aws_at, workspace_root};
+pub use system::{CORS_ORIGIN, System, aws_at, build, workspace_root};
 pub use wait::{eventually, eventually_within};
 pub use webhook::{WebhookSecret, unix_now};
 pub use world::{World, unique};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_cloudformation::config::BehaviorVersion;
@@ -191,7 +191,7 @@ fn runner() -> Result<Command> {
     let path = match RUNNER.get() {
         Some(path) => path,
         None => {
-            let path = build_runner()?;
+            let path = build(&["--quiet", "--bin", "trackops-local"])?;
             RUNNER.get_or_init(|| path)
         }
     };
@@ -201,23 +201,23 @@ fn runner() -> Result<Command> {
     Ok(command)
 }
 
-fn build_runner() -> Result<PathBuf> {
+/// Has Cargo build what these options name, one binary or example, and answers where it is.
+pub fn build(what: &[&str]) -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     forget_cargo(&mut cargo);
     cargo
         .current_dir(workspace_root())
-        .args(["build", "--quiet", "--bin", "trackops-local", "--message-format", "json"])
+        .args(["build", "--message-format", "json-render-diagnostics"])
+        .args(what)
         .stderr(Stdio::inherit());
-    let built = run(&mut cargo)?;
-    for line in built.lines() {
-        let message: serde_json::Value = serde_json::from_str(line)?;
-        if message["target"]["name"] == "trackops-local"
-            && let Some(path) = message["executable"].as_str()
-        {
-            return Ok(path.into());
-        }
-    }
-    bail!("cargo did not say where it put trackops-local")
+    let messages = run(&mut cargo)?;
+    let executable = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(PathBuf::from)
+    };
+    // What was asked for comes after all that it is made of.
+    let built = messages.lines().filter_map(executable).next_back();
+    built.with_context(|| format!("cargo built no executable of {what:?}"))
 }
 
 /// Drops what `cargo test` told this process about its own package: build scripts of a cargo run

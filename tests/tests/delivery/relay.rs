@@ -4,21 +4,19 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{BillingMode, GlobalSecondaryIndex};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Environment, FunctionCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::interval;
 use trackops_aws::aggregate::{SHARDS, Table};
 use trackops_aws::outbox::Page;
 use trackops_aws::relay::RelayStore;
 use trackops_domain::Timestamp;
 use trackops_local::functions;
-use trackops_testkit::{Fault, World, eventually, eventually_within, unique, workspace_root};
+use trackops_testkit::{Fault, World, eventually, eventually_within, unique};
 
 use crate::histories::Histories;
 
@@ -69,7 +67,8 @@ impl<'a> Relay<'a> {
             Build::Careless => "careless-relay",
         };
         if build == Build::Careless {
-            built.insert(relay.to_owned(), careless());
+            let careless = trackops_testkit::build(&["--workspace", "--example", relay]);
+            built.insert(relay.to_owned(), careless.expect("it builds"));
         }
         let packages = functions::pack(&built, false).expect("they are packed");
         let (function, sweeper) = (format!("{name}-relay"), format!("{name}-sweep"));
@@ -266,20 +265,4 @@ async fn map(world: &World, stream: &str, function: &str) -> String {
         .set_bisect_batch_on_function_error(like.bisect_batch_on_function_error)
         .set_filter_criteria(filters);
     mapping.send().await.expect("the mapping is created").uuid.expect("it has an id")
-}
-
-fn careless() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.current_dir(workspace_root()).stderr(Stdio::inherit());
-    build.args(["build", "--workspace", "--example", "careless-relay", "--message-format", "json"]);
-    let built = build.output().expect("cargo runs");
-    assert!(built.status.success(), "the careless relay does not build");
-    let messages = String::from_utf8(built.stdout).expect("cargo's messages are text");
-    let executable = |line: &str| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        (message["target"]["name"] == "careless-relay").then_some(())?;
-        message["executable"].as_str().map(PathBuf::from)
-    };
-    messages.lines().find_map(executable).expect("cargo says where it put the careless relay")
 }

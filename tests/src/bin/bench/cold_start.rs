@@ -11,19 +11,19 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use serde_json::{Value, json};
-use trackops_testkit::{Basket, World};
+use trackops_testkit::{Basket, World, build};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::lambda::{Environment, Function, RuntimeApi, build, environment, median, serve};
+use crate::lambda::{Environment, Function, RuntimeApi, environment, median, serve};
 
 /// Starts both functions in turn, so that whatever else the machine does touches both alike.
 ///
 /// How long the local cloud's DynamoDB takes to answer says nothing of the function, and less of AWS. So it answers one
 /// start for real, and every start that counts gets the same answers at once.
 pub async fn measure(world: &World, sku: &str, starts: u32) -> Result<()> {
-    let create_order = build(&["--bin", "create-order"])?;
-    let hello_world = build(&["--example", "hello-world"])?;
+    let create_order = build(&["--release", "--bin", "create-order"])?;
+    let hello_world = build(&["--release", "--example", "hello-world"])?;
     let event = place_order(world, &Basket::of(sku, 1));
     let store = Arc::new(Store::before(world));
     let endpoint = store.clone().serve().await?;

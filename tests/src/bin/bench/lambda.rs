@@ -3,12 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -19,30 +19,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use trackops_testkit::workspace_root;
 
 pub type Environment = HashMap<String, String>;
 
 /// An invocation that is not answered by then is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Builds for release what Cargo is told to, and says where it is.
-pub fn build(what: &[&str]) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .current_dir(workspace_root())
-        .args(["build", "--release", "--message-format", "json-render-diagnostics"])
-        .args(what)
-        .stderr(Stdio::inherit())
-        .output()?;
-    ensure!(output.status.success(), "cargo build --release {what:?} failed");
-    let messages = String::from_utf8(output.stdout)?;
-    let executable = |line: &str| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
-    };
-    messages.lines().filter_map(executable).next_back().context("cargo built no executable")
-}
 
 /// What Lambda tells a function, with AWS at `endpoint`.
 pub fn environment(name: &str, region: &str, endpoint: String) -> Environment {

@@ -13,9 +13,9 @@ use trackops_aws::outbox::OutboxEntry;
 use trackops_domain::order::{Line, Order};
 use trackops_domain::{Cause, OrderId, Timestamp, examples};
 use trackops_local::kafka::{self, Broker};
-use trackops_testkit::{aws_at, workspace_root};
+use trackops_testkit::{aws_at, build, workspace_root};
 
-use crate::lambda::{Environment, Function, RuntimeApi, build, environment, median};
+use crate::lambda::{Environment, Function, RuntimeApi, environment, median};
 use crate::stand_in::StandIn;
 
 /// Records of a batch, as the mapping of `relay-orders` has it.
@@ -28,8 +28,8 @@ const REGION: &str = "eu-central-1";
 
 /// Both take turns, so that whatever else the machine does touches both alike.
 pub async fn measure(rounds: u32, batches: u32) -> Result<()> {
-    let relay = build(&["--bin", "relay-events"])?;
-    let bare = build(&["--example", "bare-publisher"])?;
+    let relay = build(&["--release", "--bin", "relay-events"])?;
+    let bare = build(&["--release", "--example", "bare-publisher"])?;
     let aws = Arc::<StandIn>::default();
     let endpoint = aws.clone().serve().await?;
     let prepared = Prepared::new(&aws, &endpoint).await?;
