@@ -5,7 +5,7 @@ use trackops_aws::StoreError;
 use trackops_aws::inventory::Inventory;
 use trackops_domain::money::Currency;
 use trackops_domain::stock::{BadChange, MAX_ON_HAND, StockItem};
-use trackops_domain::{Cause, Timestamp};
+use trackops_domain::{Cause, Schema, Timestamp};
 use trackops_lambda::http::{Answer, Call, body};
 use trackops_lambda::identity::Role;
 use trackops_lambda::input::{Object, amount, integer, parsed, text};
@@ -62,6 +62,7 @@ pub(crate) fn new_item(body: &mut Object<'_>, cause: &Cause) -> Option<StockItem
     let mut item = StockItem {
         sku: sku?,
         version: 1,
+        schema: Schema::default(),
         name: name?,
         description,
         category,

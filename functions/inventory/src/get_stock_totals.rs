@@ -31,6 +31,7 @@ struct TotalsView {
     out_of_stock_items: u64,
     low_stock_items: u64,
     discontinued_items: u64,
+    unreadable_items: u64,
     computed_at: Timestamp,
 }
 
@@ -70,6 +71,7 @@ pub async fn handle(inventory: &Inventory, last: &LastTotals, call: Call) -> Ans
         out_of_stock_items: totals.out_of_stock,
         low_stock_items: totals.low,
         discontinued_items: totals.discontinued,
+        unreadable_items: totals.unreadable,
         computed_at,
     };
     last.keep(began, view);
@@ -117,6 +119,7 @@ mod tests {
             out_of_stock_items: 0,
             low_stock_items: 0,
             discontinued_items: 0,
+            unreadable_items: 0,
             computed_at: Timestamp::from_millis(0),
         }
     }

@@ -16,8 +16,9 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
     query.finish()?;
     let list = cursors.of("items", &call.caller, &filter).map_err(Problem::internal)?;
     let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;
-    let (found, next) = inventory.list_items(&filter, after, limit).await?;
-    let items: Result<Vec<_>, _> = found.into_iter().map(ItemView::try_from).collect();
-    let page = list.page(items.map_err(Problem::internal)?, next)?;
+    let page = inventory.list_items(&filter, after, limit).await?;
+    let items: Result<Vec<_>, _> = page.found.into_iter().map(ItemView::try_from).collect();
+    let unreadable = page.unreadable.ids();
+    let page = list.page(items.map_err(Problem::internal)?, &unreadable, page.next)?;
     Ok(kept_by_caller(unless_same(&call.request, page)))
 }

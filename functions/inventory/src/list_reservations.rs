@@ -22,6 +22,7 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
     query.finish()?;
     let list = cursors.of("reservations", &call.caller, &filter).map_err(Problem::internal)?;
     let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;
-    let (found, next) = inventory.list_reservations(&filter, after, limit).await?;
-    list.page(found.iter().map(ReservationView::of).collect(), next)
+    let page = inventory.list_reservations(&filter, after, limit).await?;
+    let items = page.found.iter().map(ReservationView::of).collect();
+    list.page(items, &page.unreadable.ids(), page.next)
 }

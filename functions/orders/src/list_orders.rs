@@ -19,10 +19,10 @@ pub async fn handle(orders: &Orders, cursors: &Cursors, call: Call) -> Answer {
 
     let list = cursors.of("orders", &call.caller, &filter).map_err(Problem::internal)?;
     let position = cursor.map(|cursor| list.read::<Position>(&cursor)).transpose()?;
-    let (found, next) = orders.list(&filter, position, limit).await?;
+    let page = orders.list(&filter, position, limit).await?;
 
-    let items: Vec<_> = found.into_iter().map(OrderView::try_from).collect::<Result<_, _>>()?;
-    list.page(items, next)
+    let items = page.found.into_iter().map(OrderView::try_from);
+    list.page(items.collect::<Result<_, _>>()?, &page.unreadable.ids(), page.next)
 }
 
 fn filter(query: &mut Query) -> Filter {

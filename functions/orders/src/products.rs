@@ -11,6 +11,7 @@ use trackops_aws::catalogue::{Catalogue, Product};
 use trackops_domain::event::data::InventoryItemUpdated;
 use trackops_domain::money::{Amount, Currency};
 use trackops_domain::{Sku, Timestamp};
+use trackops_lambda::error::chain;
 
 use crate::recent::Recent;
 
@@ -83,7 +84,10 @@ impl Products {
         let missing = skus.iter().filter(|sku| !known.contains_key(*sku));
         let asked = try_join_all(missing.map(|sku| self.ask(sku))).await?;
         for product in asked.into_iter().flatten() {
-            self.catalogue.project(&product).await?;
+            // It is known now; that it is not kept costs the next one who asks for it.
+            if let Err(error) = self.catalogue.project(&product).await {
+                tracing::warn!(error = chain(&error), "a product was not kept in the catalogue");
+            }
             known.insert(product.sku.clone(), product);
         }
         Ok(known)

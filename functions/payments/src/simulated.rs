@@ -20,7 +20,7 @@ use trackops_aws::StoreError;
 use trackops_aws::aggregate::Item;
 use trackops_domain::money::Currency;
 use trackops_domain::payment::Intent;
-use trackops_domain::{OrderId, Timestamp};
+use trackops_domain::{OrderId, Schema, Timestamp};
 use trackops_lambda::config::{ConfigError, env};
 
 use crate::provider::{Charge, Provider, ProviderError, Void};
@@ -56,6 +56,8 @@ struct Entry {
     refunded_minor: i64,
     currency: Option<Currency>,
     answers_at: Timestamp,
+    #[serde(default)]
+    schema: Schema,
 }
 
 /// A promise to answer later, on its way through the queue.
@@ -195,6 +197,7 @@ impl Provider for Simulated {
             refunded_minor: 0,
             currency: Some(intent.currency),
             answers_at,
+            schema: Schema::FIRST,
         };
         let entry = self.first(key, entry).await?;
         if entry.state == State::Pending {
@@ -221,6 +224,7 @@ impl Provider for Simulated {
             refunded_minor: 0,
             currency: None,
             answers_at: Timestamp::now(),
+            schema: Schema::FIRST,
         };
         let entry = self.first(key, never).await?;
         if entry.state == State::Pending && entry.recallable {

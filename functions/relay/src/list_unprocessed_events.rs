@@ -53,7 +53,7 @@ pub async fn handle(
     let position = cursor.map(|cursor| list.read(&cursor)).transpose()?.unwrap_or_default();
 
     let (found, next) = find(outboxes, store, &filter, position, limit).await?;
-    list.page(found, next)
+    list.page(found, &[], next)
 }
 
 async fn find(

@@ -10,6 +10,7 @@ use trackops_aws::StoreError;
 use trackops_aws::order_list::{Filter, Position};
 use trackops_aws::orders::Orders;
 use trackops_aws::outbox::{OutboxEntry, Unpublished};
+use trackops_aws::stored::Page;
 use trackops_domain::order::Order;
 use trackops_domain::{Event, OrderId, Timestamp};
 use trackops_lambda::cursor::Cursors;
@@ -71,6 +72,8 @@ struct Replayed {
     orders: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown_order_ids: Vec<OrderId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable_order_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     placed_from: Option<Timestamp>,
     /// What was sent, or would be.
@@ -105,15 +108,21 @@ pub async fn handle(
     let position = cursor.map(|cursor| cursors.read(&cursor)).transpose()?;
 
     let filter = Filter { from: choice.placed_from, to: choice.to, ..Filter::default() };
-    let (found, mut next) = if choice.orders.is_empty() {
+    let Page { found, unreadable, mut next } = if choice.orders.is_empty() {
         orders.list(&filter, position, batch_size).await?
     } else {
-        (orders.find_all(&choice.orders).await?, None)
+        let (found, unreadable) = orders.find_all(&choice.orders).await?;
+        Page { found, unreadable, next: None }
     };
-    let is_unknown = |id: &&OrderId| found.iter().all(|order| order.id != **id);
+    let unreadable = unreadable.ids();
+    let is_unknown = |id: &&OrderId| {
+        found.iter().all(|order| order.id != **id)
+            && unreadable.iter().all(|unreadable| *unreadable != id.to_string())
+    };
     let mut replayed = Replayed {
         dry_run,
         orders: 0,
+        unreadable_order_ids: unreadable.iter().map(|id| (*id).to_owned()).collect(),
         unknown_order_ids: choice.orders.iter().filter(is_unknown).copied().collect(),
         placed_from: choice.placed_from,
         events: Vec::new(),

@@ -10,12 +10,13 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, Update};
 use aws_types::SdkConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
-use trackops_domain::{Event, Timestamp};
+use serde_dynamo::aws_sdk_dynamodb_1::to_item;
+use trackops_domain::{Event, Schema, Timestamp};
 
 use crate::error::StoreError;
 use crate::outbox::{self, OutboxEntry};
 use crate::retry;
+use crate::stored::{self, read};
 
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -27,10 +28,15 @@ pub const SHARDS: u32 = 8;
 pub(crate) const BATCH: usize = 100;
 
 pub trait Aggregate: Serialize + DeserializeOwned + Clone {
+    /// The newest shape that this version reads, and the one that it writes.
+    const SCHEMA: Schema = Schema::FIRST;
+
     /// The partition key: `<KIND>#<id>`.
     fn key(&self) -> String;
     /// 1 when created, one more with every change.
     fn version(&self) -> u64;
+    /// The shape in which it is stored.
+    fn schema(&self) -> Schema;
     fn updated_at(&self) -> Timestamp;
     /// The event of the newest change.
     fn event(&self) -> Option<Event>;
@@ -121,7 +127,7 @@ impl Table {
 
     /// Consistent: a load after a write sees the write.
     pub async fn load<T: Aggregate>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        Ok(self.item(key).await?.map(from_item).transpose()?)
+        self.item(key).await?.map(|item| read(item, T::SCHEMA)).transpose()
     }
 
     /// `Stale` when the key is taken.
@@ -136,9 +142,9 @@ impl Table {
         Ok(())
     }
 
-    /// `Stale` when the stored version is not the one before `next`.
-    pub async fn replace<T: Aggregate>(&self, next: &T) -> Result<(), StoreError> {
-        let change = Change::to(next)?;
+    /// `Stale` when the stored version is not that of `read`, which is the one before `next`.
+    pub async fn replace<T: Aggregate>(&self, read: &T, next: &T) -> Result<(), StoreError> {
+        let change = Change::of(read, next)?;
         self.client
             .update_item()
             .table_name(&self.name)
@@ -161,10 +167,14 @@ impl Table {
     ) -> Result<T, E> {
         let mut attempt = 0;
         loop {
-            let (written, value) = match decide(self.load(key).await?)? {
+            let read: Option<T> = self.load(key).await?;
+            let (written, value) = match decide(read.clone())? {
                 Write::Nothing(value) => return Ok(value),
                 Write::Create(value) => (self.create(&value).await, value),
-                Write::Replace(value) => (self.replace(&value).await, value),
+                Write::Replace(value) => {
+                    let read = read.ok_or_else(|| StoreError::corrupt("nothing to replace"))?;
+                    (self.replace(&read, &value).await, value)
+                }
             };
             match written {
                 Ok(()) => return Ok(value),
@@ -189,8 +199,12 @@ impl Table {
             .map_err(StoreError::corrupt)
     }
 
-    pub(crate) fn replace_action<T: Aggregate>(&self, next: &T) -> Result<Update, StoreError> {
-        let change = Change::to(next)?;
+    pub(crate) fn replace_action<T: Aggregate>(
+        &self,
+        read: &T,
+        next: &T,
+    ) -> Result<Update, StoreError> {
+        let change = Change::of(read, next)?;
         Update::builder()
             .table_name(&self.name)
             .key("pk", AttributeValue::S(next.key()))
@@ -207,6 +221,7 @@ fn new_item<T: Aggregate>(new: &T) -> Result<Item, StoreError> {
     let mut item: Item = to_item(new)?;
     item.retain(|_, value| !value.is_null());
     item.insert("pk".into(), AttributeValue::S(new.key()));
+    item.insert(stored::SCHEMA.into(), stored::schema(T::SCHEMA));
     let index_keys = new.index_keys().into_iter();
     item.extend(index_keys.map(|(name, key)| (name.to_owned(), AttributeValue::S(key))));
     if let Some(at) = new.due_at() {
@@ -226,8 +241,8 @@ fn outbox_list(event: &Event) -> Result<AttributeValue, StoreError> {
     Ok(AttributeValue::L(vec![AttributeValue::M(entry)]))
 }
 
-/// An update expression that sets every attribute of the aggregate but leaves what the outbox already
-/// holds to the relay.
+/// An update expression that sets what is another than it was read. All else stays as it is stored: what the outbox
+/// holds is the relay's, and a newer version may have put in what this one does not know, also into a list that grows.
 struct Change {
     update: String,
     names: HashMap<String, String>,
@@ -237,22 +252,45 @@ struct Change {
 impl Change {
     const CONDITION: &str = "#version = :expected";
 
-    fn to<T: Aggregate>(next: &T) -> Result<Self, StoreError> {
+    fn of<T: Aggregate>(read: &T, next: &T) -> Result<Self, StoreError> {
         let (mut sets, mut removes) = (Vec::new(), Vec::new());
         let mut names = HashMap::new();
         let mut values = HashMap::new();
-        for (index, (name, value)) in to_item(next)?.into_iter().enumerate() {
+        let mut before: Item = to_item(read)?;
+        let mut after: Item = to_item(next)?;
+        after.insert(stored::SCHEMA.into(), stored::schema(read.schema().max(T::SCHEMA)));
+        for name in before.keys() {
+            // One that is left out when it has nothing in it.
+            after.entry(name.clone()).or_insert(AttributeValue::Null(true));
+        }
+        for (index, (name, value)) in after.into_iter().enumerate() {
+            let was = before.remove(&name).filter(|value| !value.is_null());
             let placeholder =
                 if name == "version" { "version".into() } else { format!("a{index}") };
-            names.insert(format!("#{placeholder}"), name);
-            if value.is_null() {
-                removes.push(format!("#{placeholder}"));
-            } else {
-                sets.push(format!("#{placeholder} = :{placeholder}"));
-                values.insert(format!(":{placeholder}"), value);
+            match (was, value) {
+                (None, value) if value.is_null() => continue,
+                (Some(_), value) if value.is_null() => removes.push(format!("#{placeholder}")),
+                (Some(was), value) if was == value => continue,
+                (Some(was), value) => match added(&was, value) {
+                    Added::Items(items) => {
+                        sets.push(format!(
+                            "#{placeholder} = list_append(#{placeholder}, :{placeholder})"
+                        ));
+                        values.insert(format!(":{placeholder}"), items);
+                    }
+                    Added::Other(value) => {
+                        sets.push(format!("#{placeholder} = :{placeholder}"));
+                        values.insert(format!(":{placeholder}"), value);
+                    }
+                },
+                (None, value) => {
+                    sets.push(format!("#{placeholder} = :{placeholder}"));
+                    values.insert(format!(":{placeholder}"), value);
+                }
             }
+            names.insert(format!("#{placeholder}"), name);
         }
-        values.insert(":expected".into(), AttributeValue::N((next.version() - 1).to_string()));
+        values.insert(":expected".into(), AttributeValue::N(read.version().to_string()));
         match next.due_at() {
             Some(at) => {
                 sets.push("due = :due, due_at = :due_at".into());
@@ -268,6 +306,24 @@ impl Change {
         let update = format!("SET {} REMOVE {}", sets.join(", "), removes.join(", "));
         let update = update.trim_end_matches(" REMOVE ").to_owned();
         Ok(Self { update, names, values })
+    }
+}
+
+/// What a value has become.
+enum Added {
+    /// The same list with these behind it.
+    Items(AttributeValue),
+    Other(AttributeValue),
+}
+
+fn added(was: &AttributeValue, value: AttributeValue) -> Added {
+    match (was, value) {
+        (AttributeValue::L(was), AttributeValue::L(mut list))
+            if !was.is_empty() && list.starts_with(was) =>
+        {
+            Added::Items(AttributeValue::L(list.split_off(was.len())))
+        }
+        (_, value) => Added::Other(value),
     }
 }
 

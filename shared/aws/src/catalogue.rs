@@ -4,12 +4,16 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
-use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_item};
-use trackops_domain::Sku;
+use serde_dynamo::aws_sdk_dynamodb_1::to_item;
 use trackops_domain::money::Currency;
+use trackops_domain::{Schema, Sku};
 
 use crate::aggregate::{Item, Table};
 use crate::error::StoreError;
+use crate::stored::{self, Unreadable};
+
+/// Of what is stored of a product.
+const SCHEMA: Schema = Schema::FIRST;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
@@ -37,35 +41,49 @@ impl Catalogue {
         Self { table }
     }
 
-    /// Those of `skus` (at most 50) that are known.
+    /// Those of `skus` (at most 50) that are known. One that cannot be read is not.
     pub async fn find(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
         let keys = skus.iter().map(key).collect();
         let mut found = HashMap::new();
+        let mut unreadable = Unreadable::default();
         for item in self.table.items(keys, false).await? {
-            let product: Product = from_item(item)?;
-            found.insert(product.sku.clone(), product);
+            let product: Option<Product> = unreadable.or_read(item, SCHEMA);
+            found.extend(product.map(|product| (product.sku.clone(), product)));
         }
         Ok(found)
     }
 
-    /// Keeps the newest: an older version than the one known changes nothing.
+    /// Keeps the newest: an older version than the one known changes nothing. What a newer version of us wrote is left
+    /// to that, with all that it knows of the product: `Busy`.
     pub async fn project(&self, product: &Product) -> Result<(), StoreError> {
         let mut item: Item = to_item(product)?;
         item.insert("pk".into(), AttributeValue::S(key(&product.sku)));
+        item.insert(stored::SCHEMA.into(), stored::schema(SCHEMA));
         let put = self
             .table
             .client
             .put_item()
             .table_name(&self.table.name)
             .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk) OR #sequence < :sequence")
+            .condition_expression(
+                "attribute_not_exists(pk) OR \
+                 (#sequence < :sequence AND (attribute_not_exists(#schema) OR #schema <= :schema))",
+            )
             .expression_attribute_names("#sequence", "sequence")
+            .expression_attribute_names("#schema", stored::SCHEMA)
+            .expression_attribute_values(":schema", stored::schema(SCHEMA))
             .expression_attribute_values(
                 ":sequence",
                 AttributeValue::N(product.sequence.to_string()),
             );
         match put.send().await.map_err(StoreError::from) {
-            Ok(_) | Err(StoreError::Stale) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(StoreError::Stale) => match self.table.item(&key(&product.sku)).await? {
+                Some(known) if stored::schema_of(&known)? > SCHEMA => {
+                    Err(StoreError::Busy("a newer version keeps this product".into()))
+                }
+                _ => Ok(()),
+            },
             Err(error) => Err(error),
         }
     }

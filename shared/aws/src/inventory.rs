@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
-use serde_dynamo::aws_sdk_dynamodb_1::from_item;
 use trackops_domain::event::Cause;
 use trackops_domain::reservation::{Fact, Line, Reservation, Shortage};
 use trackops_domain::stock::{StockItem, Taking};
-use trackops_domain::{Event, IllegalMove, OrderId, Sku, Timestamp};
+use trackops_domain::{Event, IllegalMove, OrderId, Schema, Sku, Timestamp};
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, Item, Table, Write, outbox_values};
@@ -20,6 +19,7 @@ use crate::error::{StoreError, is_transient};
 use crate::inventory_list;
 use crate::outbox;
 use crate::retry;
+use crate::stored::read;
 
 impl Aggregate for StockItem {
     fn key(&self) -> String {
@@ -28,6 +28,10 @@ impl Aggregate for StockItem {
 
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn schema(&self) -> Schema {
+        self.schema
     }
 
     fn updated_at(&self) -> Timestamp {
@@ -50,6 +54,10 @@ impl Aggregate for Reservation {
 
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn schema(&self) -> Schema {
+        self.schema
     }
 
     fn updated_at(&self) -> Timestamp {
@@ -253,7 +261,7 @@ impl Inventory {
             let Some(next) = reservation.after(fact, now, cause)? else {
                 return Ok(reservation);
             };
-            match self.change_stock(&next, assignment, now).await {
+            match self.change_stock(&reservation, &next, assignment, now).await {
                 Ok(()) => return Ok(next),
                 Err(StoreError::Stale) => retry::back_off(attempt).await,
                 Err(error) => return Err(error.into()),
@@ -274,9 +282,9 @@ impl Inventory {
         let (mut reservation, mut stock) = (None, HashMap::new());
         for item in self.table.items(names, true).await? {
             if matches!(item.get("pk"), Some(AttributeValue::S(key)) if *key == reservation_key) {
-                reservation = Some(from_item(item)?);
+                reservation = Some(read(item, Reservation::SCHEMA)?);
             } else {
-                let item: StockItem = from_item(item)?;
+                let item: StockItem = read(item, StockItem::SCHEMA)?;
                 stock.insert(item.sku.clone(), item);
             }
         }
@@ -303,11 +311,12 @@ impl Inventory {
     /// The next state of a reservation, and what it does to the stock of each of its lines, together.
     async fn change_stock(
         &self,
+        read: &Reservation,
         next: &Reservation,
         assignment: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut actions = vec![update(self.table.replace_action(next)?)];
+        let mut actions = vec![update(self.table.replace_action(read, next)?)];
         for line in &next.lines {
             let change = Update::builder()
                 .table_name(&self.table.name)

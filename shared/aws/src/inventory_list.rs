@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
 use serde::Serialize;
-use serde_dynamo::aws_sdk_dynamodb_1::from_item;
 use trackops_domain::reservation::{Reservation, ReservationState};
 use trackops_domain::stock::StockItem;
 use trackops_domain::{OrderId, Sku};
@@ -18,6 +17,7 @@ use crate::aggregate::{Aggregate, BATCH, Item, SHARDS, Table};
 use crate::error::StoreError;
 use crate::inventory::Inventory;
 use crate::outbox::hash;
+use crate::stored::{self, Unreadable};
 
 /// Reads of the index for one page; after that the page is what has been found.
 const STEPS: usize = 10;
@@ -35,8 +35,8 @@ pub struct ReservationFilter {
     pub product: Option<Sku>,
 }
 
-/// A page of at most so many, and the place where the list goes on; `None` at its end.
-pub type Page<T> = (Vec<T>, Option<String>);
+/// It goes on behind a place.
+pub type Page<T> = stored::Page<T, String>;
 
 impl ItemFilter {
     fn matches(&self, item: &StockItem) -> bool {
@@ -134,7 +134,8 @@ impl Inventory {
         if let Some(order) = &filter.order {
             // It has the order's id.
             let found = self.find_reservation(order).await?;
-            return Ok((found.into_iter().filter(keep).collect(), None));
+            let found = found.into_iter().filter(keep).collect();
+            return Ok(Page { found, unreadable: Unreadable::default(), next: None });
         }
         let all = *filter == ReservationFilter::default();
         page(self.table(), List::Reservations, keep, all, after, limit).await
@@ -149,33 +150,40 @@ async fn page<T: Aggregate>(
     mut after: Option<String>,
     limit: usize,
 ) -> Result<Page<T>, StoreError> {
-    let mut found = Vec::new();
+    let mut page = Page { found: Vec::new(), unreadable: Unreadable::default(), next: None };
     for _ in 0..STEPS {
         // Nobody knows how many of those that are read the filter keeps.
-        let count = if all { limit - found.len() } else { BATCH };
+        let count = if all { limit - page.found.len() } else { BATCH };
         let partitions = (0..SHARDS).map(|shard| entries(table, list, shard, &after, count));
         let entries = list.first(try_join_all(partitions).await?, count);
         let ends = entries.len() < count;
         let keys = entries.iter().map(|entry| entry.key.clone()).collect();
         let mut items = HashMap::new();
+        let mut unreadable = Unreadable::default();
         for item in table.items(keys, true).await? {
-            let item: T = from_item(item)?;
-            items.insert(item.key(), item);
+            let item: Option<T> = unreadable.or_read(item, T::SCHEMA);
+            items.extend(item.map(|item| (item.key(), item)));
         }
         let last = entries.last().map(|entry| entry.place.clone());
         for Entry { place, key } in entries {
-            found.extend(items.remove(&key).filter(&keep));
-            if found.len() == limit {
+            if unreadable.0.contains(&key) {
+                page.unreadable.0.push(key);
+                continue;
+            }
+            page.found.extend(items.remove(&key).filter(&keep));
+            if page.found.len() == limit {
                 let more = !ends || last.as_ref() != Some(&place);
-                return Ok((found, more.then_some(place)));
+                page.next = more.then_some(place);
+                return Ok(page);
             }
         }
         if ends {
-            return Ok((found, None));
+            return Ok(page);
         }
         after = last;
     }
-    Ok((found, after))
+    page.next = after;
+    Ok(page)
 }
 
 /// The next `count` entries of a partition.

@@ -20,6 +20,7 @@ pub mod relay;
 pub mod retry;
 pub mod secrets;
 mod stock_totals;
+pub mod stored;
 pub mod waiting;
 
 pub use error::StoreError;

@@ -3,19 +3,20 @@
 //! An order's place in a list is its `created_key`, `<created at>#<id>`. A list goes on below the key that it has
 //! come to, so what is placed meanwhile moves nothing.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use serde_dynamo::aws_sdk_dynamodb_1::from_item;
 use trackops_domain::order::{Order, OrderStatus};
 use trackops_domain::{CustomerId, OrderId, Timestamp};
 
-use crate::aggregate::{BATCH, Item, Table};
+use crate::aggregate::{Aggregate, BATCH, Item, Table};
 use crate::error::StoreError;
 use crate::orders::Orders;
 use crate::outbox::hash;
+use crate::stored::{Page, Unreadable};
 
 /// Partitions of a day in index `by_day`: what one takes, 1,000 writes a second, shall not limit a day's orders.
 const DAY_SHARDS: u32 = 4;
@@ -123,43 +124,47 @@ fn day_below(before: &str) -> Result<String, StoreError> {
 }
 
 impl Orders {
-    /// A page of at most `limit`, and where the list goes on; `None` at its end. It may go on after a short page.
+    /// A page of at most `limit`.
     pub async fn list(
         &self,
         filter: &Filter,
         position: Option<Position>,
         limit: usize,
-    ) -> Result<(Vec<Order>, Option<Position>), StoreError> {
+    ) -> Result<Page<Order, Position>, StoreError> {
         let mut left = position.unwrap_or_else(|| Position::first(filter, Timestamp::now()));
-        let mut found = Vec::new();
+        let (mut found, mut unreadable) = (Vec::new(), Unreadable::default());
         for _ in 0..STEPS {
             if left.before <= left.from {
-                return Ok((found, None));
+                break;
             }
             // Nobody knows how many of those that are read have the status.
             let count = if filter.status.is_some() { BATCH } else { limit - found.len() };
             let run = self.keys(filter, &left, count).await?;
             left.before = run.down_to;
-            let orders = self.read(&run.keys).await?;
-            let wanted = limit - found.len();
             let is_wanted =
                 |order: &Order| filter.status.is_none_or(|status| status == order.status);
-            let mut read = orders.into_iter().zip(run.keys).filter(|(order, _)| is_wanted(order));
-            let mut last = None;
-            for (order, key) in read.by_ref().take(wanted) {
-                found.push(order);
-                last = Some(key);
+            // Nobody knows whether one that cannot be read has the status.
+            let read = self.read(&run.keys).await?.into_iter().zip(run.keys);
+            let mut read = read.filter(|(order, _)| order.as_ref().is_none_or(is_wanted));
+            for (order, key) in read.by_ref() {
+                match order {
+                    Some(order) => found.push(order),
+                    None => unreadable.0.push(key.clone()),
+                }
+                if found.len() == limit {
+                    // The others that were read are for the next page.
+                    if read.next().is_some() {
+                        left.before = key;
+                    }
+                    break;
+                }
             }
             if found.len() == limit {
-                // The others that were read are for the next page.
-                if let (Some(last), Some(_)) = (last, read.next()) {
-                    left.before = last;
-                }
                 break;
             }
         }
-        let goes_on = left.before > left.from;
-        Ok((found, goes_on.then_some(left)))
+        let next = (left.before > left.from).then_some(left);
+        Ok(Page { found, unreadable, next })
     }
 
     /// The next keys: at most `count`, and for everybody's orders at most a day's.
@@ -225,23 +230,25 @@ impl Orders {
     }
 
     /// Those of these orders (100 at most) that are there, in any order.
-    pub async fn find_all(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+    pub async fn find_all(&self, ids: &[OrderId]) -> Result<(Vec<Order>, Unreadable), StoreError> {
         let keys = ids.iter().map(Order::key).collect();
+        let mut unreadable = Unreadable::default();
         let items = self.table().items(keys, true).await?.into_iter();
-        items.map(|item| Ok(from_item(item)?)).collect()
+        let orders = items.filter_map(|item| unreadable.or_read(item, Order::SCHEMA)).collect();
+        Ok((orders, unreadable))
     }
 
-    /// The orders that the keys name, in their order.
-    async fn read(&self, keys: &[String]) -> Result<Vec<Order>, StoreError> {
+    /// The orders that the keys name, in their order; `None` for one that cannot be read.
+    async fn read(&self, keys: &[String]) -> Result<Vec<Option<Order>>, StoreError> {
         let id = |key: &String| key.split_once('#').and_then(|(_, id)| id.parse().ok());
         let id = |key| id(key).ok_or_else(|| StoreError::corrupt(format!("{key} names no order")));
-        let wanted = keys.iter().map(id).collect::<Result<Vec<_>, StoreError>>()?;
-        let mut orders = self.find_all(&wanted).await?;
-        if orders.len() != keys.len() {
+        let wanted = keys.iter().map(id).collect::<Result<Vec<OrderId>, StoreError>>()?;
+        let (orders, unreadable) = self.find_all(&wanted).await?;
+        if orders.len() + unreadable.0.len() != keys.len() {
             return Err(StoreError::corrupt("an index names orders that are not there"));
         }
-        orders.sort_unstable_by_key(|order| std::cmp::Reverse((order.created_at, order.id)));
-        Ok(orders)
+        let mut orders: HashMap<_, _> = orders.into_iter().map(|order| (order.id, order)).collect();
+        Ok(wanted.iter().map(|id| orders.remove(id)).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The `orders` table: orders, and who of them somebody has to look at.
 
 use trackops_domain::order::{Author, Fact, Order};
-use trackops_domain::{Event, IllegalMove, OrderId, Timestamp, event::Cause};
+use trackops_domain::{Event, IllegalMove, OrderId, Schema, Timestamp, event::Cause};
 
 use crate::aggregate::{Aggregate, Table, Write};
 use crate::error::StoreError;
@@ -14,6 +14,10 @@ impl Aggregate for Order {
 
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn schema(&self) -> Schema {
+        self.schema
     }
 
     fn updated_at(&self) -> Timestamp {

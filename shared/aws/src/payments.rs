@@ -1,7 +1,7 @@
 //! The `payments` table.
 
 use trackops_domain::payment::{Fact, Payment};
-use trackops_domain::{Event, IllegalMove, OrderId, Timestamp, event::Cause};
+use trackops_domain::{Event, IllegalMove, OrderId, Schema, Timestamp, event::Cause};
 
 use crate::aggregate::{Aggregate, Table, Write};
 use crate::error::StoreError;
@@ -13,6 +13,10 @@ impl Aggregate for Payment {
 
     fn version(&self) -> u64 {
         self.version
+    }
+
+    fn schema(&self) -> Schema {
+        self.schema
     }
 
     fn updated_at(&self) -> Timestamp {

@@ -13,6 +13,7 @@ pub mod outcome;
 pub mod payment;
 pub mod reservation;
 pub mod saga;
+pub mod schema;
 pub mod stock;
 pub mod timestamp;
 pub mod totals;
@@ -20,6 +21,7 @@ pub mod totals;
 pub use event::{Cause, Event};
 pub use id::{CustomerId, OrderId, Sku};
 pub use money::Money;
+pub use schema::Schema;
 pub use timestamp::Timestamp;
 
 /// A fact that cannot be true of the state it was told to.

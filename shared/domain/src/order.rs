@@ -10,7 +10,7 @@ use crate::event::data::{Data, OrderCreated, OrderStatusUpdated, PricedItem};
 use crate::event::{Cause, Event};
 use crate::money::{Amount, BadMoney, Currency, Money};
 use crate::saga::Run;
-use crate::{CustomerId, IllegalMove, OrderId, Sku, Timestamp};
+use crate::{CustomerId, IllegalMove, OrderId, Schema, Sku, Timestamp};
 
 /// How long an order may be on its way (PENDING, CANCELLING) before the recovery runs its saga again.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
@@ -53,6 +53,15 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Self; 6] = [
+        Self::CancelledByCustomer,
+        Self::OutOfStock,
+        Self::PaymentDeclined,
+        Self::ReservationExpired,
+        Self::PaymentDeadline,
+        Self::Failure,
+    ];
+
     /// Where an order ends that was given up for this reason.
     pub const fn ends_in(self) -> OrderStatus {
         match self {
@@ -286,6 +295,9 @@ pub struct NewOrder {
 pub struct Order {
     pub id: OrderId,
     pub version: u64,
+    /// As it was stored; a change does not lower it.
+    #[serde(default)]
+    pub schema: Schema,
     pub customer_id: CustomerId,
     pub status: OrderStatus,
     pub reason: Option<Reason>,
@@ -318,6 +330,7 @@ impl Order {
         Ok(Self {
             id: new.id,
             version: 1,
+            schema: Schema::default(),
             customer_id: new.customer_id,
             status,
             reason: None,
@@ -465,17 +478,8 @@ mod tests {
     use crate::saga::{SUCCEEDED, Step};
     use proptest::prelude::*;
 
-    const REASONS: [Reason; 6] = [
-        Reason::CancelledByCustomer,
-        Reason::OutOfStock,
-        Reason::PaymentDeclined,
-        Reason::ReservationExpired,
-        Reason::PaymentDeadline,
-        Reason::Failure,
-    ];
-
     fn facts() -> impl Strategy<Value = Fact> {
-        let reason = || prop::sample::select(REASONS.to_vec());
+        let reason = || prop::sample::select(Reason::ALL.to_vec());
         prop_oneof![
             Just(Fact::PaymentAwaited),
             Just(Fact::Confirmed),
@@ -614,7 +618,7 @@ mod tests {
 
     #[test]
     fn every_reason_to_give_up_has_an_end_that_stays() {
-        for reason in REASONS {
+        for reason in Reason::ALL {
             let end = OrderStatus::Cancelling.after(Fact::Compensated(reason)).unwrap().unwrap();
             assert_eq!(end, reason.ends_in());
             assert!(end.after(Fact::Confirmed).is_err());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::data::{Data, ProviderAnswer};
 use crate::event::{Cause, Event};
 use crate::money::{Amount, Currency};
-use crate::{IllegalMove, OrderId, Timestamp};
+use crate::{IllegalMove, OrderId, Schema, Timestamp};
 
 /// How long the saga has to refund before the recovery does.
 pub const REFUND_WITHIN: Duration = Duration::from_secs(60);
@@ -97,6 +97,9 @@ pub struct Intent {
 pub struct Payment {
     pub id: OrderId,
     pub version: u64,
+    /// As it was stored; a change does not lower it.
+    #[serde(default)]
+    pub schema: Schema,
     pub state: PaymentState,
     /// `None`: it was voided before it was ever asked for (a tombstone).
     pub intent: Option<Intent>,
@@ -129,7 +132,17 @@ impl Payment {
         at: Timestamp,
         cause: Cause,
     ) -> Self {
-        Self { id, version: 1, state, intent, cause, created_at: at, updated_at: at, raised: None }
+        Self {
+            id,
+            version: 1,
+            schema: Schema::default(),
+            state,
+            intent,
+            cause,
+            created_at: at,
+            updated_at: at,
+            raised: None,
+        }
     }
 
     /// The payment after `fact`, one version on; `None` when the fact was applied before.

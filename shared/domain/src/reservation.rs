@@ -9,7 +9,7 @@ use crate::event::data::{
     Data, InventoryReleased, InventoryReservationFailed, InventoryReserved, Item, ShortItem,
 };
 use crate::event::{Cause, Event};
-use crate::{IllegalMove, OrderId, Sku, Timestamp};
+use crate::{IllegalMove, OrderId, Schema, Sku, Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -104,6 +104,9 @@ pub struct Shortage {
 pub struct Reservation {
     pub id: OrderId,
     pub version: u64,
+    /// As it was stored; a change does not lower it.
+    #[serde(default)]
+    pub schema: Schema,
     pub state: ReservationState,
     pub lines: Vec<Line>,
     pub shortages: Vec<Shortage>,
@@ -182,6 +185,7 @@ impl Reservation {
         Self {
             id,
             version: 1,
+            schema: Schema::default(),
             state,
             lines,
             shortages: Vec::new(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::data::{Data, InventoryItemUpdated, InventoryLowStock};
 use crate::event::{Cause, Event};
 use crate::money::{Amount, Currency};
-use crate::{Sku, Timestamp};
+use crate::{Schema, Sku, Timestamp};
 
 /// Units of one product in the house.
 pub const MAX_ON_HAND: u32 = 1_000_000_000;
@@ -14,6 +14,9 @@ pub const MAX_ON_HAND: u32 = 1_000_000_000;
 pub struct StockItem {
     pub sku: Sku,
     pub version: u64,
+    /// As it was stored; a change does not lower it.
+    #[serde(default)]
+    pub schema: Schema,
     pub name: String,
     pub description: Option<String>,
     pub category: Option<String>,
@@ -224,6 +227,7 @@ mod tests {
         StockItem {
             sku: "TEA".parse().unwrap(),
             version: 7,
+            schema: Schema::default(),
             name: "Tea".into(),
             description: None,
             category: None,

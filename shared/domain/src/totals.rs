@@ -19,6 +19,8 @@ pub struct Totals {
     /// Products at or below their minimum, those out of stock included.
     pub low: u64,
     pub discontinued: u64,
+    /// Products that could not be read, and are counted nowhere else.
+    pub unreadable: u64,
 }
 
 impl Totals {
@@ -34,7 +36,7 @@ impl Totals {
             reserved: self.reserved + u64::from(item.reserved()),
             out_of_stock: self.out_of_stock + u64::from(item.available == 0),
             low: self.low + u64::from(item.is_low()),
-            discontinued: self.discontinued,
+            ..self
         }
     }
 
@@ -48,6 +50,7 @@ impl Totals {
             out_of_stock: self.out_of_stock + other.out_of_stock,
             low: self.low + other.low,
             discontinued: self.discontinued + other.discontinued,
+            unreadable: self.unreadable + other.unreadable,
         }
     }
 }

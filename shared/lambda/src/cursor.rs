@@ -74,18 +74,25 @@ impl ListCursors<'_> {
         serde_json::from_slice(position).map_err(|_| BadCursor)
     }
 
-    /// A page of the list, and the cursor to where it goes on.
-    pub fn page(&self, items: Vec<impl Serialize>, next: Option<impl Serialize>) -> Answer {
+    /// A page of the list, the ids of what belongs into it and cannot be read, and the cursor to where it goes on.
+    pub fn page(
+        &self,
+        items: Vec<impl Serialize>,
+        unreadable: &[&str],
+        next: Option<impl Serialize>,
+    ) -> Answer {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Page<T> {
+        struct Page<'a, T> {
             items: Vec<T>,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            unreadable: &'a [&'a str],
             #[serde(skip_serializing_if = "Option::is_none")]
             next_cursor: Option<String>,
         }
         let next_cursor = next.map(|position| self.write(&position)).transpose();
         let next_cursor = next_cursor.map_err(Problem::internal)?;
-        Ok(json(StatusCode::OK, &Page { items, next_cursor }))
+        Ok(json(StatusCode::OK, &Page { items, unreadable, next_cursor }))
     }
 
     fn mac(&self, position: &[u8]) -> impl Mac {

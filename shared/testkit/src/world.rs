@@ -287,6 +287,21 @@ impl World {
         }
     }
 
+    /// Sets an attribute of a row, as another version of TrackOps would.
+    pub async fn set(&self, table: &str, key: &str, attribute: &str, value: AttributeValue) {
+        self.dynamo
+            .update_item()
+            .table_name(self.system.output(table))
+            .key("pk", AttributeValue::S(key.to_owned()))
+            .update_expression("SET #attribute = :value")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":value", value)
+            .send()
+            .await
+            .unwrap_or_else(|error| panic!("cannot set {attribute} of {key}: {error:?}"));
+    }
+
     /// A row of one of the stack's tables, named by the output that names the table.
     pub async fn row(&self, table: &str, key: &str) -> Option<Row> {
         self.dynamo

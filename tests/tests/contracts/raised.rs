@@ -12,7 +12,7 @@ use trackops_domain::order::{self, NewOrder, Order, Reason};
 use trackops_domain::payment::{self, Intent, Payment};
 use trackops_domain::reservation::{self, Reservation, Shortage};
 use trackops_domain::stock::{Adjustment, ItemChange, MAX_ON_HAND, StockItem, Taking};
-use trackops_domain::{Cause, CustomerId, Event, OrderId, Sku, Timestamp, examples};
+use trackops_domain::{Cause, CustomerId, Event, OrderId, Schema, Sku, Timestamp, examples};
 
 use crate::{validator, whole};
 
@@ -170,6 +170,7 @@ proptest! {
         let item = StockItem {
             sku,
             version: 1,
+            schema: Schema::default(),
             name: "Tea".into(),
             description: None,
             category: None,

@@ -7,6 +7,7 @@ mod events_api;
 mod failures;
 mod journeys;
 mod lists;
+mod newer_versions;
 mod order_api;
 mod progress;
 mod refusals;

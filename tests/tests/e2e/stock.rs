@@ -208,6 +208,7 @@ async fn totals_are_for_operators_and_may_be_kept_for_a_while() {
         "outOfStockItems",
         "reservedQuantity",
         "totalItems",
+        "unreadableItems",
     ];
     assert_eq!(fields, expected);
     let count = |field: &str| shown[field].as_u64().expect("a count is a number");

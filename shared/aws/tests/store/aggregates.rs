@@ -15,8 +15,8 @@ async fn whoever_writes_on_an_old_version_is_told_and_changes_nothing() {
     assert!(matches!(again, Err(StoreError::Stale)), "{again:?}");
 
     let first = changed(&tea, |tea| tea.on_hand = 6);
-    own.table.replace(&first).await.unwrap();
-    let second = own.table.replace(&changed(&tea, |tea| tea.on_hand = 7)).await;
+    own.table.replace(&tea, &first).await.unwrap();
+    let second = own.table.replace(&tea, &changed(&tea, |tea| tea.on_hand = 7)).await;
     assert!(matches!(second, Err(StoreError::Stale)), "{second:?}");
 
     let stored = inventory.find_item(&tea.sku).await.unwrap().unwrap();
@@ -28,7 +28,8 @@ async fn whoever_writes_on_an_old_version_is_told_and_changes_nothing() {
 #[tokio::test]
 async fn what_is_not_there_cannot_be_replaced() {
     let (inventory, own) = inventory(&[]).await;
-    let replaced = own.table.replace(&changed(&item("TEA", 5, 0), |_| ())).await;
+    let tea = item("TEA", 5, 0);
+    let replaced = own.table.replace(&tea, &changed(&tea, |_| ())).await;
     assert!(matches!(replaced, Err(StoreError::Stale)), "{replaced:?}");
     assert_eq!(inventory.find_item(&"TEA".parse().unwrap()).await.unwrap(), None);
 }
@@ -66,7 +67,7 @@ async fn an_attribute_that_becomes_none_is_removed() {
         tea.description = None;
         tea.category = Some("Drinks".into());
     });
-    own.table.replace(&bare).await.unwrap();
+    own.table.replace(&tea, &bare).await.unwrap();
     let attributes = own.attributes("STOCK#TEA").await;
     assert!(!attributes.contains_key("description") && attributes.contains_key("category"));
     assert!(attributes.values().all(|value| !value.is_null()), "{attributes:?}");

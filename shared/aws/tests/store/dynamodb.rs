@@ -45,6 +45,28 @@ impl OwnTable {
         Self { table, client: Client::new(&config), name }
     }
 
+    /// Sets `path` (`state`, `lines[0].gift`) of what is stored under `key`, as another version of us would.
+    pub async fn set(&self, key: &str, path: &str, value: AttributeValue) {
+        let update = self.client.update_item().table_name(&self.name);
+        let update = update.key("pk", AttributeValue::S(key.to_owned()));
+        // Every step of the path is a placeholder: some are words of DynamoDB's.
+        let steps: Vec<&str> = path.split('.').collect();
+        let named = |(number, step): (usize, &&str)| match step.split_once('[') {
+            Some((_, index)) => format!("#s{number}[{index}"),
+            None => format!("#s{number}"),
+        };
+        let expression: Vec<String> = steps.iter().enumerate().map(named).collect();
+        let names = steps.iter().enumerate().map(|(number, step)| {
+            let name = step.split_once('[').map_or(*step, |(name, _)| name);
+            (format!("#s{number}"), name.to_owned())
+        });
+        let update = update
+            .update_expression(format!("SET {} = :value", expression.join(".")))
+            .set_expression_attribute_names(Some(names.collect()))
+            .expression_attribute_values(":value", value);
+        update.condition_expression("attribute_exists(pk)").send().await.unwrap();
+    }
+
     /// What is stored under `key`, attribute by attribute.
     pub async fn attributes(&self, key: &str) -> Item {
         let call = self.client.get_item().table_name(&self.name).consistent_read(true);

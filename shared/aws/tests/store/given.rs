@@ -11,7 +11,7 @@ use trackops_domain::order::{Direction, NewOrder, Order};
 use trackops_domain::reservation::Line;
 use trackops_domain::saga::{Run, SUCCEEDED, Step};
 use trackops_domain::stock::StockItem;
-use trackops_domain::{Cause, OrderId, Sku, Timestamp, examples};
+use trackops_domain::{Cause, OrderId, Schema, Sku, Timestamp, examples};
 
 use crate::dynamodb::OwnTable;
 
@@ -74,6 +74,7 @@ pub fn item(name: &str, units: u32, threshold: u32) -> StockItem {
     StockItem {
         sku: sku(name),
         version: 1,
+        schema: Schema::default(),
         name: name.into(),
         description: None,
         category: None,

@@ -17,7 +17,7 @@ use trackops_domain::{OrderId, Sku, Timestamp};
 use crate::dynamodb::OwnTable;
 use crate::given::{at_once, cause, inventory, item, patiently, sku, wanted};
 
-async fn reserve(inventory: &Inventory, wanted: &Wanted) -> Reservation {
+pub async fn reserve(inventory: &Inventory, wanted: &Wanted) -> Reservation {
     patiently(async || inventory.reserve(wanted).await).await
 }
 
@@ -320,12 +320,12 @@ async fn a_walk_through_all_items_misses_none_and_repeats_none_while_others_are_
     let (inventory, _) = inventory(&items).await;
     let (mut seen, mut after, mut page) = (Vec::new(), None, 0);
     loop {
-        let (found, next) = inventory.list_items(&ItemFilter::default(), after, 7).await.unwrap();
-        assert!(found.len() <= 7);
-        seen.extend(found.into_iter().map(|item| item.sku.to_string()));
+        let read = inventory.list_items(&ItemFilter::default(), after, 7).await.unwrap();
+        assert!(read.found.len() <= 7);
+        seen.extend(read.found.into_iter().map(|item| item.sku.to_string()));
         page += 1;
         inventory.add_item(&item(&format!("A-{page}"), 1, 0)).await.unwrap();
-        let Some(next) = next else { break };
+        let Some(next) = read.next else { break };
         after = Some(next);
     }
     assert_eq!(seen, names, "what was added has places before the walk");
@@ -344,9 +344,9 @@ async fn lists_have_what_their_filter_says_newest_reservations_first() {
     inventory.release(&OrderId::generate(), &cause()).await.unwrap();
     inventory.release(&made[0], &cause()).await.unwrap();
     let reservations = async |filter: ReservationFilter| -> Vec<OrderId> {
-        let (found, next) = inventory.list_reservations(&filter, None, 10).await.unwrap();
-        assert_eq!(next, None);
-        found.into_iter().map(|reservation| reservation.id).collect()
+        let page = inventory.list_reservations(&filter, None, 10).await.unwrap();
+        assert_eq!(page.next, None);
+        page.found.into_iter().map(|reservation| reservation.id).collect()
     };
     let all = ReservationFilter::default();
     let of_tea = ReservationFilter { product: Some(sku("TEA")), ..all.clone() };
@@ -361,8 +361,8 @@ async fn lists_have_what_their_filter_says_newest_reservations_first() {
 
     let items = async |category: Option<&str>, low_stock| -> Vec<String> {
         let filter = ItemFilter { category: category.map(str::to_owned), low_stock };
-        let (found, _) = inventory.list_items(&filter, None, 10).await.unwrap();
-        found.into_iter().map(|item| item.sku.to_string()).collect()
+        let page = inventory.list_items(&filter, None, 10).await.unwrap();
+        page.found.into_iter().map(|item| item.sku.to_string()).collect()
     };
     assert_eq!(items(None, None).await, ["CUP", "TEA"]);
     assert_eq!(items(Some("china"), None).await, ["CUP"]);

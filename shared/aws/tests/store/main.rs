@@ -11,6 +11,7 @@ mod catalogue;
 mod dynamodb;
 mod given;
 mod inventory;
+mod newer_versions;
 mod orders;
 mod outbox;
 mod outcomes;

@@ -154,7 +154,7 @@ async fn of_many_who_look_after_what_is_due_one_gets_it_and_it_keeps_none_waitin
 
     // Postponing is no change of the order: whoever read it before may still write.
     let paid = placed.after(Fact::Confirmed, now, &cause()).unwrap().unwrap();
-    own.table.replace(&paid).await.unwrap();
+    own.table.replace(&placed, &paid).await.unwrap();
     assert!(!own.table.postpone(due_now, later).await.unwrap(), "it has moved on");
     let attributes = own.attributes(&Order::key(&placed.id)).await;
     assert!(!attributes.contains_key("due_at"), "postponing brought it back");
@@ -220,10 +220,10 @@ async fn lists_are_newest_first_over_days_and_shards_and_pages_miss_and_repeat_n
         for limit in [5, 100] {
             let (mut walked, mut position) = (Vec::new(), None);
             loop {
-                let (page, next) = orders.list(&filter, position, limit).await.unwrap();
-                assert!(page.len() <= limit);
-                walked.extend(page.into_iter().map(|order| order.id));
-                position = next;
+                let page = orders.list(&filter, position, limit).await.unwrap();
+                assert!(page.found.len() <= limit);
+                walked.extend(page.found.into_iter().map(|order| order.id));
+                position = page.next;
                 if position.is_none() {
                     break;
                 }

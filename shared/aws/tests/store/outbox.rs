@@ -52,14 +52,14 @@ async fn a_change_its_event_and_the_index_entry_are_one_write() {
 
     let mut silent = changed(&tea, |_| ());
     silent.raised = None;
-    own.table.replace(&silent).await.unwrap();
+    own.table.replace(&tea, &silent).await.unwrap();
     assert_eq!(
         ids(&own.table).await,
         ["STOCK#TEA#1"],
         "a change that tells nothing told something"
     );
 
-    own.table.replace(&changed(&silent, |_| ())).await.unwrap();
+    own.table.replace(&silent, &changed(&silent, |_| ())).await.unwrap();
     assert_eq!(ids(&own.table).await, ["STOCK#TEA#1", "STOCK#TEA#3"]);
 }
 
@@ -70,7 +70,7 @@ async fn an_item_waits_since_its_oldest_event_however_many_follow() {
     tea.updated_at = long_ago;
     let tea = told(tea);
     let (_, own) = inventory(std::slice::from_ref(&tea)).await;
-    own.table.replace(&changed(&tea, |_| ())).await.unwrap();
+    own.table.replace(&tea, &changed(&tea, |_| ())).await.unwrap();
 
     assert!(waiting(&own.table, long_ago).await.is_empty(), "not older than itself");
     let just_after = long_ago.plus(Duration::from_millis(1));
@@ -85,7 +85,10 @@ async fn what_was_published_is_forgotten_and_the_item_leaves_the_index() {
     assert!(waiting(&own.table, soon()).await.is_empty());
     own.table.trim(&read).await.expect("trimming twice is safe");
 
-    own.table.replace(&changed(&tea, |_| ())).await.expect("trimming does not change the version");
+    own.table
+        .replace(&tea, &changed(&tea, |_| ()))
+        .await
+        .expect("trimming does not change the version");
     assert_eq!(ids(&own.table).await, ["STOCK#TEA#2"], "what was published came back");
     assert_eq!(waiting(&own.table, soon()).await, [KEY]);
     own.table.trim(&read).await.unwrap();
@@ -95,7 +98,7 @@ async fn what_was_published_is_forgotten_and_the_item_leaves_the_index() {
 #[tokio::test]
 async fn an_event_added_while_the_relay_publishes_keeps_all_of_them() {
     let (tea, own, read) = read_by_the_relay().await;
-    own.table.replace(&changed(&tea, |_| ())).await.unwrap();
+    own.table.replace(&tea, &changed(&tea, |_| ())).await.unwrap();
     own.table.trim(&read).await.unwrap();
     assert_eq!(ids(&own.table).await, ["STOCK#TEA#1", "STOCK#TEA#2"]);
     assert_eq!(waiting(&own.table, soon()).await, [KEY]);
@@ -105,8 +108,9 @@ async fn an_event_added_while_the_relay_publishes_keeps_all_of_them() {
 async fn what_is_published_of_an_outbox_is_forgotten_and_the_item_waits_since_the_next_event() {
     let (mut tea, own, _) = read_by_the_relay().await;
     for _ in 0..3 {
-        tea = changed(&tea, |_| ());
-        own.table.replace(&tea).await.unwrap();
+        let next = changed(&tea, |_| ());
+        own.table.replace(&tea, &next).await.unwrap();
+        tea = next;
     }
     let read = own.table.unpublished(KEY).await.unwrap().unwrap();
     assert!(own.table.forget(&read, 0).await.unwrap());
@@ -120,7 +124,7 @@ async fn what_is_published_of_an_outbox_is_forgotten_and_the_item_waits_since_th
     assert!(waiting(&own.table, since).await.is_empty(), "it waits since its oldest event");
 
     assert!(!own.table.forget(&read, 1).await.unwrap(), "it is not what was read any more");
-    own.table.replace(&changed(&tea, |_| ())).await.unwrap();
+    own.table.replace(&tea, &changed(&tea, |_| ())).await.unwrap();
     assert!(!own.table.forget(&left, 1).await.unwrap(), "an event was added");
     assert_eq!(ids(&own.table).await, ["STOCK#TEA#3", "STOCK#TEA#4", "STOCK#TEA#5"]);
 }
@@ -132,11 +136,11 @@ async fn many_outboxes_are_forgotten_at_once_and_one_that_has_changed_keeps_all_
     let teas: Vec<_> = names.iter().map(|name| told(item(name, 5, 0))).collect();
     let (_, own) = inventory(&teas).await;
     // 3 has changed since it was read, 5 was gone before, and of 7 the bus took one event of two.
-    own.table.replace(&changed(&teas[7], |_| ())).await.unwrap();
+    own.table.replace(&teas[7], &changed(&teas[7], |_| ())).await.unwrap();
     let keys = names.iter().map(|name| format!("STOCK#{name}")).collect();
     let mut read = own.table.outboxes(keys).await.unwrap();
     read.sort_by(|a, b| a.pk.cmp(&b.pk));
-    own.table.replace(&changed(&teas[3], |_| ())).await.unwrap();
+    own.table.replace(&teas[3], &changed(&teas[3], |_| ())).await.unwrap();
     own.table.trim(&read[5]).await.unwrap();
 
     let told: Vec<_> = read.iter().map(|read| Told { read, count: 1 }).collect();
@@ -160,8 +164,9 @@ async fn two_relays_beside_a_busy_writer_tell_everything_and_in_order() {
     let write = async {
         let mut tea = tea.clone();
         while tea.version < CHANGES {
-            tea = changed(&tea, |_| ());
-            own.table.replace(&tea).await.unwrap();
+            let next = changed(&tea, |_| ());
+            own.table.replace(&tea, &next).await.unwrap();
+            tea = next;
         }
         finished.set(true);
     };

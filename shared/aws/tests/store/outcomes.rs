@@ -70,7 +70,7 @@ async fn what_was_told_is_noted_once_however_often_and_in_whatever_order_it_come
 
     let item = own.attributes(&format!("NOTES#{}", order.id)).await;
     let attributes: BTreeSet<&str> = item.keys().map(String::as_str).collect();
-    let expected = told.iter().map(|(event_id, _)| &**event_id).chain(["pk"]).collect();
+    let expected = told.iter().map(|(event_id, _)| &**event_id).chain(["pk", "schema"]).collect();
     assert_eq!(attributes, expected, "what has an `unpublished` would be published");
 }
 

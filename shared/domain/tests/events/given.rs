@@ -7,7 +7,7 @@ use trackops_domain::order::{self, Address, NewOrder, Order};
 use trackops_domain::payment::{self, Intent, Payment};
 use trackops_domain::reservation::{self, Reservation, Shortage};
 use trackops_domain::stock::{Adjustment, ItemChange, StockItem, Taking};
-use trackops_domain::{Cause, Event, OrderId, Sku, Timestamp};
+use trackops_domain::{Cause, Event, OrderId, Schema, Sku, Timestamp};
 
 /// In the order of the lines of each file.
 pub fn events() -> Vec<Event> {
@@ -105,6 +105,7 @@ fn stock() -> Vec<Event> {
     let item = StockItem {
         sku: sku("TEA-SENCHA-100"),
         version: 7,
+        schema: Schema::default(),
         name: "Sencha \"100\", loose; Übergröße".into(),
         description: None,
         category: None,
