@@ -15,6 +15,8 @@ const SERVICES: [&str; 4] = ["orders", "inventory", "payments", "relay"];
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
+const PROBLEM: &str = "application/problem+json";
+
 fn main() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/openapi");
     println!("cargo::rerun-if-changed={}", sources.display());
@@ -95,8 +97,31 @@ fn bundle(sources: &Path, service: &str) -> Value {
     {
         add_headers(response, &common);
     }
+    name_problems(&mut document);
     sort_out(&mut document);
     document
+}
+
+/// Gives the schema of a shared problem a name of its own, so that a generated client has one type for it and not one
+/// for each operation that answers with it.
+fn name_problems(document: &mut Value) {
+    let mut named = Mapping::new();
+    for (name, response) in
+        document["components"]["responses"].as_mapping_mut().into_iter().flatten()
+    {
+        let Some(content) = response.get_mut("content") else { continue };
+        let Some(schema) = content.get_mut(PROBLEM).and_then(|content| content.get_mut("schema"))
+        else {
+            continue;
+        };
+        if schema.get("$ref").is_none() {
+            let name = format!("{}Problem", name.as_str().unwrap_or_default());
+            let mut reference = Mapping::new();
+            reference.insert("$ref".into(), format!("#/components/schemas/{name}").into());
+            named.insert(name.into(), std::mem::replace(schema, reference.into()));
+        }
+    }
+    add(&mut document["components"]["schemas"], &named.into());
 }
 
 /// Readers do not see extensions.

@@ -167,6 +167,45 @@ mod tests {
         }
     }
 
+    /// `openapi-python-client` leaves out every answer whose schema narrows a string with `const`.
+    #[test]
+    fn a_single_value_is_an_enum_of_a_named_type_which_all_generators_know() {
+        for docs in [ORDERS, INVENTORY, PAYMENTS, RELAY] {
+            let document: Value = serde_json::from_str(docs.json()).unwrap();
+            let mut open = vec![&document];
+            while let Some(value) = open.pop() {
+                if let Value::Object(object) = value {
+                    assert!(!object.contains_key("const"), "const in {value}");
+                    let values = object.get("enum").filter(|values| values.is_array());
+                    let strings = values.is_some_and(|values| values[0].is_string());
+                    assert!(
+                        !strings || object.get("type").is_some(),
+                        "an enum without type: {value}"
+                    );
+                }
+                match value {
+                    // Data and no schema.
+                    Value::Object(object) => open.extend(
+                        object.iter().filter(|(key, _)| *key != "examples").map(|(_, value)| value),
+                    ),
+                    Value::Array(values) => open.extend(values),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_problem_that_operations_share_has_one_name() {
+        for docs in [ORDERS, INVENTORY, PAYMENTS, RELAY] {
+            let document: Value = serde_json::from_str(docs.json()).unwrap();
+            for (name, response) in document["components"]["responses"].as_object().unwrap() {
+                let schema = &response["content"]["application/problem+json"]["schema"];
+                assert!(schema.is_null() || schema["$ref"].is_string(), "{name}: {schema}");
+            }
+        }
+    }
+
     #[test]
     fn an_object_of_a_request_says_whether_it_may_have_more_fields() {
         for docs in [ORDERS, INVENTORY, PAYMENTS, RELAY] {
