@@ -48,6 +48,8 @@ while True:
     kind, answer = "response", {"env": dict(os.environ)}
     if "raise" in text:
         kind, answer = "error", {"errorType": "Told", "errorMessage": "a secret"}
+    if "hold" in text:
+        held = b"x" * (event["hold"] << 20)
     if "sleep" in text:
         time.sleep(event.get("sleep", 3))
     if "Records" in event:
@@ -476,6 +478,21 @@ class Patches(unittest.TestCase):
             return any("a line of" in event["message"] for event in events)
 
         until(logged, "the line in the function's log group")
+
+    def test_a_report_has_the_memory_of_its_function_alone(self):
+        def reported(cloud, function):
+            """The megabytes in the last REPORT line of a function."""
+            group = f"/aws/lambda/{function}"
+            events = cloud.client("logs").filter_log_events(logGroupName=group)["events"]
+            reports = [event["message"] for event in events if "REPORT" in event["message"]]
+            return int(reports[-1].split("Max Memory Used: ")[1].split()[0])
+
+        def as_aws(cloud):
+            cloud.invoke({"hold": 96}, "test-from-bus")
+            cloud.invoke({})
+            return reported(cloud, "test-from-bus") >= 96 > reported(cloud, "test-echo") > 0
+
+        self.needs("environments.report_a_functions_own_memory", as_aws)
 
     def test_a_burst_waits_for_the_environments_that_the_processors_can_use(self):
         most = max(4, 2 * (os.cpu_count() or 1))
