@@ -15,7 +15,8 @@ use crate::instance::REGION;
 /// The bucket of packaged code, definitions and templates.
 pub const BUCKET: &str = "trackops-local-code";
 /// A local cloud takes the key id for the account and does not verify signatures.
-const ACCOUNT: &str = "000000000000";
+pub const ACCOUNT: &str = "000000000000";
+pub const SECRET: &str = "local";
 
 /// The AWS endpoint of a local cloud.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ impl Aws {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(&self.endpoint)
-            .credentials_provider(Credentials::new(ACCOUNT, "local", None, None, "local"))
+            .credentials_provider(Credentials::new(ACCOUNT, SECRET, None, None, "local"))
             .http_client(Http1::plain())
             .build();
         aws_sdk_cloudformation::Client::from_conf(config)

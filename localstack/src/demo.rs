@@ -11,6 +11,7 @@ use crate::http::{Answer, Http};
 use crate::instance::{Instance, Running};
 use crate::stack::{self, Outputs};
 use crate::token::{Role, Which, sign};
+use crate::{note, say};
 
 /// Products of the sample data.
 pub const PLENTIFUL: &str = "TEA-SENCHA-100";
@@ -74,15 +75,18 @@ pub async fn demo(instance: &Instance, show: Show) -> Result<()> {
     let count = if show == Show::All { JOURNEYS.len() } else { 1 };
     for (number, journey) in JOURNEYS[..count].iter().enumerate() {
         let Journey { title, product, payment_method, .. } = journey;
-        watcher
-            .say(&format!("\n{}. {title}: 2 x {product}, paid with {payment_method}", number + 1));
+        watcher.say(&format!(
+            "\n{}. {title}: 2 x {product}, paid with {payment_method}",
+            number + 1
+        ))?;
         watcher.travel(journey).await?;
     }
-    watcher.say("");
+    watcher.say("")?;
     Ok(())
 }
 
 struct Watcher {
+    instance: Instance,
     http: Http,
     aws: Aws,
     running: Running,
@@ -104,9 +108,17 @@ impl Watcher {
     async fn of(instance: &Instance, show: Show) -> Result<Self> {
         let running = instance.expect_running()?;
         let aws = Aws::at(&running.endpoints.endpoint);
-        let outputs = stack::outputs(&aws).await?;
+        let outputs = stack::outputs(instance, &aws).await?;
         let token = sign(instance.name(), Which::Current, Role::Customer, Some("demo-customer"))?;
-        Ok(Self { http: Http::new(), aws, running, outputs, token, show })
+        Ok(Self {
+            instance: instance.clone(),
+            http: Http::new(),
+            aws,
+            running,
+            outputs,
+            token,
+            show,
+        })
     }
 
     async fn travel(&self, journey: &Journey) -> Result<()> {
@@ -120,13 +132,13 @@ impl Watcher {
                 text(&order["totalAmount"]),
                 text(&order["currency"])
             ),
-        );
+        )?;
         let seen = self.follow(id, journey.ends, started, Sight::default()).await?;
         if journey.cancelled {
             let answer =
                 self.http.ask(Method::DELETE, &self.order_url(id), &self.token, None).await?;
             expect(&answer, StatusCode::ACCEPTED)?;
-            self.tell(started, "the customer cancels");
+            self.tell(started, "the customer cancels")?;
             self.follow(id, "CANCELLED", started, seen).await?;
         }
         Ok(())
@@ -157,7 +169,7 @@ impl Watcher {
         loop {
             let now = self.look(id).await?;
             for line in now.news_since(&seen) {
-                self.tell(started, &line);
+                self.tell(started, &line)?;
             }
             if now.is_settled_as(end) {
                 return Ok(now);
@@ -168,7 +180,8 @@ impl Watcher {
             if wrong_end || Instant::now() > deadline {
                 bail!(
                     "the order should have ended as {end}, with stock and money to match, but {now}: \
-                     `cargo local logs` tells more"
+                     {} tells more",
+                    self.instance.command("logs")
                 );
             }
             seen = now;
@@ -199,15 +212,16 @@ impl Watcher {
         Ok(found["Item"]["state"]["S"].as_str().map(str::to_owned))
     }
 
-    fn tell(&self, started: Instant, what: &str) {
-        self.say(&format!("   {:6.2} s  {what}", started.elapsed().as_secs_f32()));
+    fn tell(&self, started: Instant, what: &str) -> Result<()> {
+        self.say(&format!("   {:6.2} s  {what}", started.elapsed().as_secs_f32()))
     }
 
-    fn say(&self, line: &str) {
+    fn say(&self, line: &str) -> Result<()> {
         match self.show {
-            Show::First => eprintln!("{line}"),
-            Show::All => println!("{line}"),
+            Show::First => note!("{line}"),
+            Show::All => say!("{line}")?,
         }
+        Ok(())
     }
 
     fn order_url(&self, id: &str) -> String {

@@ -10,6 +10,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::note;
+
 /// The region of every local cloud.
 pub const REGION: &str = "eu-central-1";
 /// The name of the stack; each instance has a cloud of its own, so that the name is free.
@@ -88,6 +90,14 @@ impl Instance {
         &self.name
     }
 
+    /// A command for this instance, as a hint shows it.
+    pub fn command(&self, command: &str) -> String {
+        match self.name.as_str() {
+            "default" => format!("`cargo local {command}`"),
+            name => format!("`cargo local --instance {name} {command}`"),
+        }
+    }
+
     /// A file or directory of this instance.
     pub fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)
@@ -98,7 +108,7 @@ impl Instance {
         if let Some(turn) = self.try_turn()? {
             return Ok(turn);
         }
-        eprintln!("Another `cargo local up` works on instance {}; waiting for it ...", self.name);
+        note!("Another {} works on it; waiting for that ...", self.command("up"));
         loop {
             tokio::time::sleep(Duration::from_millis(100)).await;
             if let Some(turn) = self.try_turn()? {
@@ -128,13 +138,8 @@ impl Instance {
     /// # Errors
     /// When it is not running: the message says how to start it.
     pub fn expect_running(&self) -> Result<Running> {
-        let up = if self.name == "default" {
-            String::new()
-        } else {
-            format!(" --instance {}", self.name)
-        };
         self.running()?
-            .with_context(|| format!("not running: start it with `cargo local up --detach{up}`"))
+            .with_context(|| format!("not running: start it with {}", self.command("up --detach")))
     }
 
     pub fn holders(&self) -> Result<Holders> {
@@ -174,7 +179,7 @@ impl Instance {
         let path = self.path(file);
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).with_context(|| {
-                format!("{} is damaged: run `cargo local down`", path.display())
+                format!("{} is damaged: run {}", path.display(), self.command("down"))
             })?)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -252,6 +257,13 @@ mod tests {
         for name in ["", "..", "a/b", "A", "a b"] {
             assert!(Instance::named(name).is_err(), "{name:?} was taken");
         }
+    }
+
+    #[test]
+    fn a_hint_names_the_instance_that_it_is_about() {
+        let hint = |name| Instance::named(name).unwrap().command("logs --follow");
+        assert_eq!(hint("default"), "`cargo local logs --follow`");
+        assert_eq!(hint("test"), "`cargo local --instance test logs --follow`");
     }
 
     #[test]

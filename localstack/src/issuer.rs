@@ -6,6 +6,7 @@ use anyhow::Result;
 use hyper::StatusCode;
 use serde_json::json;
 
+use crate::instance::Instance;
 use crate::proxy::{answer, problem, serve};
 use crate::token::{Signer, jwks};
 
@@ -13,7 +14,13 @@ use crate::token::{Signer, jwks};
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 
 /// Serves the documents until the process ends.
-pub fn publish(listener: TcpListener, issuer: &str, signers: &[&Signer]) -> Result<()> {
+pub fn publish(
+    instance: &Instance,
+    listener: TcpListener,
+    issuer: &str,
+    signers: &[&Signer],
+) -> Result<()> {
+    let hint = format!("tokens come from {}", instance.command("token"));
     let discovery = json!({
         "issuer": issuer,
         "jwks_uri": format!("{issuer}{JWKS_PATH}"),
@@ -29,12 +36,11 @@ pub fn publish(listener: TcpListener, issuer: &str, signers: &[&Signer]) -> Resu
             JWKS_PATH => Some(keys.clone()),
             _ => None,
         };
+        let hint = hint.clone();
         async move {
             match document {
                 Some(document) => answer(StatusCode::OK, "application/json", document),
-                None => {
-                    problem(StatusCode::NOT_FOUND, "tokens come from `cargo local token --help`")
-                }
+                None => problem(StatusCode::NOT_FOUND, &hint),
             }
         }
     })

@@ -125,7 +125,7 @@ pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
     proxy::forward(relay, instance.clone(), |apis| apis.relay)?;
     proxy::forward(payments, instance.clone(), |apis| apis.payments)?;
     let keys = [Signer::of(instance, Which::Current)?, Signer::of(instance, Which::Next)?];
-    issuer::publish(issuer, &endpoints.issuer, &keys.each_ref())?;
+    issuer::publish(instance, issuer, &endpoints.issuer, &keys.each_ref())?;
 
     let starting = async {
         let cloud = Cloud::start(instance, &options.python, cloud_port, options.faults);

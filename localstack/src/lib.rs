@@ -6,6 +6,7 @@
 pub mod clients;
 pub mod cloud;
 pub mod demo;
+pub mod env;
 pub mod functions;
 pub mod http;
 pub mod instance;
@@ -13,6 +14,7 @@ pub mod issuer;
 pub mod kafka;
 pub mod keeper;
 pub mod logs;
+pub mod output;
 pub mod ports;
 pub mod progress;
 pub mod proxy;

@@ -10,6 +10,7 @@ use time::macros::format_description;
 
 use crate::clients::Aws;
 use crate::instance::{Instance, STACK};
+use crate::say;
 
 /// Prints the lines of one function, or of all of them, oldest first; `follow` goes on until it is interrupted.
 ///
@@ -34,7 +35,7 @@ pub async fn logs(instance: &Instance, function: Option<&str>, follow: bool) -> 
             let identity = format!("{name} {event}");
             if !printed.contains(&identity) {
                 let message = event["message"].as_str().unwrap_or_default().trim_end();
-                println!("{} {name:18} {message}", clock(at));
+                say!("{} {name:18} {message}", clock(at))?;
             }
             seen.insert(identity);
             // Lines may arrive a little late.

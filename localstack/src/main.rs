@@ -5,13 +5,16 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use trackops_local::demo::{Show, demo};
+use trackops_local::env::env;
 use trackops_local::instance::Instance;
 use trackops_local::keeper::{Keep, keep};
 use trackops_local::logs::logs;
+use trackops_local::output::NotPrinted;
 use trackops_local::seed::seed;
 use trackops_local::status::status;
 use trackops_local::token::{Role, Which, sign};
 use trackops_local::up::{Up, up};
+use trackops_local::{note, say};
 
 /// TrackOps on a local cloud: no AWS account, no Docker, only Rust and Python 3.
 #[derive(Parser)]
@@ -64,6 +67,8 @@ enum Command {
         #[arg(long)]
         next_key: bool,
     },
+    /// Print what a shell needs for the commands of docs/runbooks/: eval "$(cargo local env)"
+    Env,
     /// Follow four orders to their end: confirmed, out of stock, declined, cancelled
     Demo,
     /// The background process of `up`
@@ -75,8 +80,11 @@ enum Command {
 async fn main() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(code) => code,
+        Err(error) if error.downcast_ref().is_some_and(NotPrinted::has_no_reader) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            note!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -88,11 +96,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Up(options) => up(&instance, &options).await?,
         Command::Down => {
             let stopped = instance.stop().await?;
-            eprintln!(
-                "{} {}",
-                instance.name(),
-                if stopped { "is stopped" } else { "was not running" }
-            );
+            note!("{} {}", instance.name(), if stopped { "is stopped" } else { "was not running" });
         }
         Command::Status => {
             if !status(&instance).await? {
@@ -103,8 +107,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Seed => seed(&instance).await?,
         Command::Token { role, customer, next_key } => {
             let which = if next_key { Which::Next } else { Which::Current };
-            println!("{}", sign(instance.name(), which, role, customer.as_deref())?)
+            say!("{}", sign(instance.name(), which, role, customer.as_deref())?)?;
         }
+        Command::Env => env(&instance)?,
         Command::Demo => demo(&instance, Show::All).await?,
         Command::Keep(options) => keep(&instance, &options).await?,
     }

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use crate::note;
+
 /// A long step that says when it starts and when it is done.
 pub struct Step {
     started: Instant,
@@ -10,7 +12,7 @@ pub struct Step {
 
 impl Step {
     pub fn start(what: &str) -> Self {
-        eprintln!("{what} ...");
+        note!("{what} ...");
         Self { started: Instant::now() }
     }
 
@@ -26,10 +28,10 @@ impl Step {
     }
 
     pub fn note(&self, text: &str) {
-        eprintln!("    {text} ({} s)", self.started.elapsed().as_secs());
+        note!("    {text} ({} s)", self.started.elapsed().as_secs());
     }
 
     pub fn done(self, result: &str) {
-        eprintln!("    {result} ({:.1} s)", self.started.elapsed().as_secs_f32());
+        note!("    {result} ({:.1} s)", self.started.elapsed().as_secs_f32());
     }
 }

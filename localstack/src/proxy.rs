@@ -67,7 +67,7 @@ async fn pass_on(
     let Some(apis) = instance.read::<Apis>(Apis::FILE)? else {
         return Ok(problem(
             StatusCode::SERVICE_UNAVAILABLE,
-            "nothing is deployed yet: see `cargo local up`",
+            &format!("nothing is deployed yet: see {}", instance.command("up")),
         ));
     };
     *request.uri_mut() = target(&choose(apis), request.uri())?;

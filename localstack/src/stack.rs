@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::clients::{Aws, BUCKET};
 use crate::functions::{Package, content_hash};
-use crate::instance::{STACK, workspace};
+use crate::instance::{Instance, STACK, workspace};
 use crate::progress::Step;
 use crate::proxy::Apis;
 use crate::template::{Object, Template};
@@ -28,6 +28,7 @@ pub type Outputs = BTreeMap<String, String>;
 /// # Errors
 /// When CloudFormation refuses it or a resource fails: names the resources and their reasons.
 pub async fn deploy(
+    instance: &Instance,
     aws: &Aws,
     template: Template,
     packages: BTreeMap<String, Package>,
@@ -36,12 +37,12 @@ pub async fn deploy(
     let step = Step::start("Deploying template.yaml with CloudFormation");
     let template_url = upload(aws, template, packages).await?;
     let client = aws.cloudformation();
-    settle(&client, &step).await?;
+    settle(instance, &client, &step).await?;
     let changed = apply(&client, &template_url, parameters).await?;
     if changed {
-        wait(&client, &step).await?;
+        wait(instance, &client, &step).await?;
     }
-    let outputs = outputs(aws).await?;
+    let outputs = outputs(instance, aws).await?;
     step.done(if changed { "deployed" } else { "nothing changed" });
     Ok(outputs)
 }
@@ -80,14 +81,14 @@ async fn upload(
 }
 
 /// Brings a stack that an interrupted or failed deployment left behind into a state that can be deployed to.
-async fn settle(client: &Client, step: &Step) -> Result<()> {
+async fn settle(instance: &Instance, client: &Client, step: &Step) -> Result<()> {
     let Some(stack) = find(client).await? else {
         return Ok(());
     };
     if status(&stack).ends_with("_IN_PROGRESS") {
         step.note("waiting for an earlier deployment");
         // However that one ends, this one repairs it.
-        let _ = wait(client, step).await;
+        let _ = wait(instance, client, step).await;
     }
     let Some(stack) = find(client).await? else {
         return Ok(());
@@ -100,7 +101,10 @@ async fn settle(client: &Client, step: &Step) -> Result<()> {
         let deadline = Instant::now() + WITHIN;
         while find(client).await?.is_some() {
             if Instant::now() > deadline {
-                bail!("the failed stack does not go away: `cargo local down`, then start again");
+                bail!(
+                    "the failed stack does not go away: {}, then start again",
+                    instance.command("down")
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -162,7 +166,7 @@ async fn apply(
 ///
 /// # Errors
 /// When it failed: with the resources that failed first and why.
-async fn wait(client: &Client, step: &Step) -> Result<()> {
+async fn wait(instance: &Instance, client: &Client, step: &Step) -> Result<()> {
     let started = Instant::now();
     let mut noted = started;
     loop {
@@ -176,8 +180,9 @@ async fn wait(client: &Client, step: &Step) -> Result<()> {
         }
         if started.elapsed() > WITHIN {
             bail!(
-                "the deployment did not end within {} s: see `cargo local status`",
-                WITHIN.as_secs()
+                "the deployment did not end within {} s: see {}",
+                WITHIN.as_secs(),
+                instance.command("status")
             );
         }
         if noted.elapsed() > Duration::from_secs(5) {
@@ -245,9 +250,10 @@ fn status(stack: &Stack) -> &str {
 ///
 /// # Errors
 /// When there is none.
-pub async fn outputs(aws: &Aws) -> Result<Outputs> {
-    let stack =
-        find(&aws.cloudformation()).await?.context("nothing is deployed: see `cargo local up`")?;
+pub async fn outputs(instance: &Instance, aws: &Aws) -> Result<Outputs> {
+    let stack = find(&aws.cloudformation())
+        .await?
+        .with_context(|| format!("nothing is deployed: see {}", instance.command("up")))?;
     let outputs = stack.outputs.unwrap_or_default();
     Ok(outputs
         .into_iter()

@@ -4,23 +4,23 @@ use anyhow::Result;
 
 use crate::clients::Aws;
 use crate::instance::{Endpoints, Instance};
-use crate::stack;
+use crate::{say, stack};
 
 /// Prints whether the instance runs and where it is; false when it does not run.
 pub async fn status(instance: &Instance) -> Result<bool> {
     let Some(running) = instance.running()? else {
-        println!("{} is not running; `cargo local up` starts it", instance.name());
+        say!("{} is not running; {} starts it", instance.name(), instance.command("up"))?;
         return Ok(false);
     };
     let state = stack::state(&Aws::at(&running.endpoints.endpoint)).await?;
-    println!(
+    say!(
         "{} runs as process {}; stack {}",
         instance.name(),
         running.pid,
         state.as_deref().unwrap_or("not deployed")
-    );
-    println!("{}", addresses(&running.endpoints));
-    println!("  logs       {}", instance.path("cloud.log").display());
+    )?;
+    say!("{}", addresses(&running.endpoints))?;
+    say!("  logs       {}", instance.path("cloud.log").display())?;
     Ok(true)
 }
 

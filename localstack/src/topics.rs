@@ -118,7 +118,7 @@ impl Lane {
         let mut pause = FIRST_PAUSE;
         loop {
             if let Err(error) = self.read(&mut pause).await {
-                eprintln!("{} {}: {error:#}", self.topic, self.partition);
+                crate::note!("{} {}: {error:#}", self.topic, self.partition);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -18,7 +18,7 @@ use crate::seed::seed;
 use crate::template::Template;
 use crate::token::{AUDIENCE, Signer, Which, jwks};
 use crate::topics::Mapping;
-use crate::{functions, python, stack, status, topics};
+use crate::{functions, note, python, say, stack, status, topics};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Up {
@@ -99,18 +99,15 @@ pub async fn up(instance: &Instance, options: &Up) -> Result<()> {
     drop(turn);
 
     if options.json {
-        println!("{}", serde_json::to_string(&endpoints)?);
+        say!("{}", serde_json::to_string(&endpoints)?)?;
     }
-    eprintln!("TrackOps is up:\n{}", status::addresses(&endpoints));
+    note!("TrackOps is up:\n{}", status::addresses(&endpoints));
+    let [demo, logs, down] = ["demo", "logs --follow", "down"].map(|it| instance.command(it));
     if !stays {
-        eprintln!(
-            "Next: `cargo local demo`, `cargo local logs --follow`; `cargo local down` stops it."
-        );
+        note!("Next: {demo}, {logs}; {down} stops it.");
         return Ok(());
     }
-    eprintln!(
-        "Next, in another terminal: `cargo local demo`, `cargo local logs --follow`. Ctrl-C here stops it."
-    );
+    note!("Next, in another terminal: {demo}, {logs}. Ctrl-C here stops it.");
     let step = tokio::select! {
         () = interrupted => Step::start("\nStopping"),
         () = stopped(instance) => Step::start("\nIt was stopped"),
@@ -156,7 +153,7 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
         .into_iter()
         .map(|(topic, job)| Mapping { function: format!("{STACK}-{job}"), topic: topic.to_owned() })
         .collect();
-    let outputs = stack::deploy(&aws, template, packages, &parameters).await?;
+    let outputs = stack::deploy(instance, &aws, template, packages, &parameters).await?;
     if kafka.is_some() {
         instance.write(topics::FILE, &mappings)?;
     }
@@ -184,7 +181,8 @@ async fn cloud(
                 .is_some_and(|bus| (bus == BusKind::Kafka) != running.endpoints.kafka.is_some())
         {
             bail!(
-                "it runs already, with other options: `cargo local down` first, then start it with these"
+                "it runs already, with other options: {} first, then start it with these",
+                instance.command("down")
             );
         }
         return Ok(running.endpoints);

@@ -173,7 +173,7 @@ impl Drop for FaultGuard {
             stream.read(&mut [0; 512])
         });
         if let Err(error) = lifted {
-            eprintln!("fault {} may still be active: {error}", self.id);
+            let _ = writeln!(std::io::stderr(), "fault {} may still be active: {error}", self.id);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One TrackOps per test process: started by its own runner on free ports, gone when the process is.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -170,7 +171,8 @@ impl System {
 
 /// Starts an instance that ends with this process, however that ends.
 fn start(instance: &str, options: &[&str]) -> Result<String> {
-    eprintln!("starting TrackOps on a local cloud for these tests, instance {instance}");
+    // Not with `eprintln!`, which panics where nobody reads. Who runs it loses nothing then.
+    let _ = writeln!(io::stderr(), "starting TrackOps on a local cloud, instance {instance}");
     run(runner()?
         .args(["up", "--detach", "--json", "--no-demo", "--faults", "--port", "0"])
         .args(options)

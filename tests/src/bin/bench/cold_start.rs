@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use serde_json::{Value, json};
+use trackops_local::say;
 use trackops_testkit::{Basket, World, build};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -48,17 +49,17 @@ pub async fn measure(world: &World, sku: &str, starts: u32) -> Result<()> {
     let (ours, theirs) = (median(ours), median(theirs));
     let hundredths = ours.as_micros() * 100 / theirs.as_micros().max(1);
     let (whole, rest) = (hundredths / 100, hundredths % 100);
-    println!("cold start, spawn to first response, median of {starts}:");
-    println!("  hello-world  {} us", theirs.as_micros());
-    println!(
+    say!("cold start, spawn to first response, median of {starts}:")?;
+    say!("  hello-world  {} us", theirs.as_micros())?;
+    say!(
         "  create-order {} us, {whole}.{rest:02} times hello-world; DynamoDB's {} answers come at once",
         ours.as_micros(),
         store.answers()
-    );
-    println!("  create-order {} us, once, with the local cloud's DynamoDB", really.as_micros());
+    )?;
+    say!("  create-order {} us, once, with the local cloud's DynamoDB", really.as_micros())?;
     let bootstrap = std::fs::read(&create_order)?;
     let zipped = zipped(&bootstrap)?;
-    println!("size of create-order: {} bytes, zipped {zipped} bytes", bootstrap.len());
+    say!("size of create-order: {} bytes, zipped {zipped} bytes", bootstrap.len())?;
     Ok(())
 }
 

@@ -13,6 +13,8 @@ use futures::future::join_all;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, sleep_until};
+use trackops_local::output::NotPrinted;
+use trackops_local::say;
 use trackops_testkit::{Basket, World};
 
 /// Measures an order's way to CONFIRMED, a burst of orders, the cold start and size of create-order, and the relay
@@ -59,6 +61,13 @@ const PRODUCTS: usize = 10;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    match measure().await {
+        Err(error) if error.downcast_ref().is_some_and(NotPrinted::has_no_reader) => Ok(()),
+        measured => measured,
+    }
+}
+
+async fn measure() -> Result<()> {
     let arguments = Arguments::parse();
     let wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
     if wanted(What::Relay) {
@@ -75,12 +84,12 @@ async fn main() -> Result<()> {
     if wanted(What::Latency) {
         let pace = Duration::from_secs(1) / arguments.rate;
         let journeys = shelf.orders(&world, arguments.rate * arguments.seconds, pace).await;
-        println!("{} orders, {} a second:", journeys.len(), arguments.rate);
+        say!("{} orders, {} a second:", journeys.len(), arguments.rate)?;
         print_percentiles(
             "  answered 201",
             journeys.iter().map(|journey| journey.answered).collect(),
-        );
-        print_percentiles("  CONFIRMED", journeys.iter().map(Journey::to_confirmed).collect());
+        )?;
+        print_percentiles("  CONFIRMED", journeys.iter().map(Journey::to_confirmed).collect())?;
     }
     if wanted(What::Burst) {
         let journeys = shelf.orders(&world, arguments.burst, Duration::ZERO).await;
@@ -90,14 +99,14 @@ async fn main() -> Result<()> {
             journeys.iter().map(|journey| journey.confirmed).max().expect("a burst has orders");
         let took = duration(ended - started);
         let tenths = u128::from(arguments.burst) * 10_000 / took.as_millis().max(1);
-        println!(
+        say!(
             "{} orders at once: all CONFIRMED after {} ms, {}.{} a second",
             journeys.len(),
             took.as_millis(),
             tenths / 10,
             tenths % 10
-        );
-        print_percentiles("  CONFIRMED", journeys.iter().map(Journey::to_confirmed).collect());
+        )?;
+        print_percentiles("  CONFIRMED", journeys.iter().map(Journey::to_confirmed).collect())?;
     }
     if wanted(What::ColdStart) {
         cold_start::measure(&world, &shelf.skus[0], arguments.starts).await?;
@@ -154,10 +163,11 @@ impl Shelf {
     }
 }
 
-fn print_percentiles(what: &str, mut measured: Vec<Duration>) {
+fn print_percentiles(what: &str, mut measured: Vec<Duration>) -> Result<()> {
     measured.sort();
     let at = |percent: usize| measured[(measured.len() - 1) * percent / 100].as_millis();
-    println!("{what}: p50 {} ms, p95 {} ms, longest {} ms", at(50), at(95), at(100));
+    say!("{what}: p50 {} ms, p95 {} ms, longest {} ms", at(50), at(95), at(100))?;
+    Ok(())
 }
 
 /// Times are of one clock and in order; a clock set back meanwhile counts as no time at all.

@@ -13,6 +13,8 @@ use trackops_aws::outbox::OutboxEntry;
 use trackops_domain::order::{Line, Order};
 use trackops_domain::{Cause, OrderId, Timestamp, examples};
 use trackops_local::kafka::{self, Broker};
+use trackops_local::output::NotPrinted;
+use trackops_local::say;
 use trackops_testkit::{aws_at, build, workspace_root};
 
 use crate::lambda::{Environment, Function, RuntimeApi, environment, median};
@@ -63,14 +65,14 @@ pub async fn measure(rounds: u32, batches: u32) -> Result<()> {
             "{updates} updates for {relayed} batches"
         );
         let calls = (aws.calls.load(Ordering::Relaxed) - calls) / relayed;
-        Round::print(&ours, &theirs, batches, calls);
+        Round::print(&ours, &theirs, batches, calls)?;
         anyhow::Ok(())
     };
 
-    println!("batches of {BATCH} stream records, median of {rounds} rounds of {batches} batches:");
+    say!("batches of {BATCH} stream records, median of {rounds} rounds of {batches} batches:")?;
     let (record, event) = prepared.sizes();
-    println!("{record} bytes a record, of which {event} are its event");
-    println!("EventBridge and DynamoDB answered at once by this benchmark");
+    say!("{record} bytes a record, of which {event} are its event")?;
+    say!("EventBridge and DynamoDB answered at once by this benchmark")?;
     let events = aws.events.load(Ordering::Relaxed);
     run(environment(&[("EVENT_BUS", "bench")])).await?;
     let events = aws.events.load(Ordering::Relaxed) - events;
@@ -78,10 +80,10 @@ pub async fn measure(rounds: u32, batches: u32) -> Result<()> {
     ensure!(events == expected, "the bus got {events} events, not {expected}");
 
     if let Err(missing) = kafka::tools().await {
-        println!("Kafka: skipped. {missing}");
+        say!("Kafka: skipped. {missing}")?;
         return Ok(());
     }
-    println!("a real Apache Kafka; DynamoDB answered at once by this benchmark");
+    say!("a real Apache Kafka; DynamoDB answered at once by this benchmark")?;
     let data = workspace_root().join("target/local/bench-kafka");
     let broker = Broker::start(&kafka::packages().await?, data).await?;
     let of_bus = [
@@ -146,7 +148,7 @@ struct Round {
 }
 
 impl Round {
-    fn print(ours: &[Self], theirs: &[Self], batches: u32, calls: u64) {
+    fn print(ours: &[Self], theirs: &[Self], batches: u32, calls: u64) -> Result<(), NotPrinted> {
         let events = u128::from(batches * BATCH);
         let line = |rounds: &[Self]| {
             let took = median(rounds.iter().map(|round| round.took).collect());
@@ -160,9 +162,9 @@ impl Round {
         };
         let pairs = ours.iter().zip(theirs);
         let ratios = pairs.map(|(our, their)| their.took.as_micros() * 100 / our.took.as_micros());
-        println!("  bare client  {}", line(theirs));
-        println!("  relay-events {}; {calls} calls of DynamoDB a batch", line(ours));
-        println!("  the relay has {} % of the bare client's events/s", median(ratios.collect()));
+        say!("  bare client  {}", line(theirs))?;
+        say!("  relay-events {}; {calls} calls of DynamoDB a batch", line(ours))?;
+        say!("  the relay has {} % of the bare client's events/s", median(ratios.collect()))
     }
 }
 

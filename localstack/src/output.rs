@@ -1,0 +1,52 @@
+//! What is printed: results on stdout with `say!`, progress and hints on stderr with `note!`.
+//!
+//! Neither panics when nobody reads any more, as `println!` does: `cargo local status | head -1`.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
+/// A result could not be printed.
+#[derive(Debug)]
+pub struct NotPrinted(io::Error);
+
+impl NotPrinted {
+    /// Whoever read has seen enough and closed the pipe, as `head` does: the command ends, and has not failed.
+    pub fn has_no_reader(&self) -> bool {
+        self.0.kind() == ErrorKind::BrokenPipe
+    }
+}
+
+impl fmt::Display for NotPrinted {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "cannot write to stdout")
+    }
+}
+
+impl std::error::Error for NotPrinted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// As `println!`, but an error instead of a panic.
+#[macro_export]
+macro_rules! say {
+    ($($line:tt)*) => { $crate::output::print_result(format_args!($($line)*)) };
+}
+
+/// As `eprintln!`, but silent where nobody reads.
+#[macro_export]
+macro_rules! note {
+    ($($line:tt)*) => { $crate::output::print_note(format_args!($($line)*)) };
+}
+
+/// # Errors
+/// When it cannot be written.
+pub fn print_result(line: fmt::Arguments) -> Result<(), NotPrinted> {
+    writeln!(io::stdout().lock(), "{line}").map_err(NotPrinted)
+}
+
+pub fn print_note(line: fmt::Arguments) {
+    // There is no other place to say that it could not be said, and the work is worth its while without.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
