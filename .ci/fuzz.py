@@ -4,16 +4,14 @@ No answer may be a server error or undocumented, and no invalid request may be a
 with the curl command that repeats it. FUZZ_SEED and FUZZ_EXAMPLES (per operation) make other and more requests.
 """
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import schemathesis
+from local import ROOT, Cloud, run
 
-ROOT = Path(__file__).resolve().parent.parent
-INSTANCE = "fuzz"
 SEED = os.environ.get("FUZZ_SEED", "20261125")
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "12")
 # Each API as those see it whom it treats differently; the last two take no token.
@@ -27,12 +25,8 @@ CALLERS = [
 ]
 
 
-def local(*arguments):
-    command = ["cargo", "local", *arguments, "--instance", INSTANCE]
-    return subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
-
-
-def fuzz(url, service, role):
+def fuzz(cloud, service, role):
+    url = cloud.addresses[service]
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
         "--config-file", str(ROOT / "infra/openapi/schemathesis.toml"),
@@ -40,7 +34,7 @@ def fuzz(url, service, role):
         "--seed", SEED, "--max-examples", EXAMPLES, "--warnings", "off", "--no-color",
     ]
     if role:
-        command += ["--header", f"Authorization: Bearer {local('token', '--role', role)}"]
+        command += ["--header", f"Authorization: Bearer {cloud.token(role)}"]
     # One page is like the other.
     if service != "relay":
         command += ["--exclude-tag", "documents"]
@@ -51,20 +45,16 @@ def fuzz(url, service, role):
 
 def main():
     print(f"seed {SEED}, {EXAMPLES} examples per operation")
-    try:
-        up = local("up", "--detach", "--json", "--no-demo", "--port", "0", "--while-pid", str(os.getpid()))
-        addresses = json.loads(up)
+    with Cloud("fuzz") as cloud:
         for service in {service for service, _ in CALLERS}:
-            schemathesis.openapi.from_url(f"{addresses[service]}/api/openapi.json").validate()
+            schemathesis.openapi.from_url(f"{cloud.addresses[service]}/api/openapi.json").validate()
         failed = [
             f"{service} as {role or 'anybody'}"
             for service, role in CALLERS
-            if not fuzz(addresses[service], service, role)
+            if not fuzz(cloud, service, role)
         ]
-    finally:
-        local("down")
     if failed:
         sys.exit(f"fuzz: {', '.join(failed)} failed")
 
 
-main()
+run(main)

@@ -6,6 +6,7 @@ asl-validator comes from npm: `bash .ci/run tools` puts it under target/ci/npm.
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,4 +87,5 @@ def states(machine):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     main(*sys.argv[1:])

@@ -5,6 +5,7 @@ AsyncAPI's own schema comes from npm: `bash .ci/run tools` puts it under target/
 """
 
 import json
+import signal
 import sys
 from datetime import date, timedelta
 from pathlib import Path
@@ -87,4 +88,5 @@ def undated(document):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     main(*sys.argv[1:])

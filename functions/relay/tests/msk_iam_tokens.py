@@ -5,6 +5,7 @@ Needs `aws-msk-iam-sasl-signer-python`. The keys are the examples of AWS's docum
 """
 
 import json
+import signal
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -59,4 +60,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     main()
