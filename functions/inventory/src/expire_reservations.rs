@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 use trackops_aws::inventory::{Inventory, ReservationError};
-use trackops_lambda::recovery::{Recovered, recover};
+use trackops_lambda::recovery::{Helped, Recovered, recover};
 use trackops_lambda::task::TaskError;
 
 /// Takes no input: the schedule's event says nothing that matters.
 pub async fn handle(inventory: &Inventory, _: Value) -> Result<Recovered, TaskError> {
-    recover(inventory.table(), |due| async move {
-        let Some(held) = inventory.find_reservation(&due.id).await? else { return Ok(()) };
+    recover(inventory.table(), |id| async move {
+        let Some(held) = inventory.find_reservation(&id).await? else { return Ok(Helped::Done) };
         match inventory.expire(&held.id, &held.cause).await {
             // It was committed meanwhile.
-            Ok(_) | Err(ReservationError::Illegal(_)) => Ok(()),
+            Ok(_) | Err(ReservationError::Illegal(_)) => Ok(Helped::Done),
             Err(error) => Err(error),
         }
     })

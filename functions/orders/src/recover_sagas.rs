@@ -2,25 +2,25 @@
 
 use serde_json::Value;
 use trackops_aws::StoreError;
-use trackops_aws::due::Due;
 use trackops_aws::orders::Orders;
-use trackops_domain::Cause;
-use trackops_lambda::recovery::{Recovered, recover};
+use trackops_domain::{Cause, OrderId};
+use trackops_lambda::recovery::{Helped, Recovered, recover};
 use trackops_lambda::task::TaskError;
 
 use crate::saga::Sagas;
 
 /// Takes no input: the schedule's event says nothing that matters.
 pub async fn handle(orders: &Orders, sagas: &Sagas, _: Value) -> Result<Recovered, TaskError> {
-    recover(orders.table(), |due| run(orders, sagas, due)).await
+    recover(orders.table(), |id| run(orders, sagas, id)).await
 }
 
 /// Where a payment is overdue, its step says so; one that came in time counts, however late this is.
-async fn run(orders: &Orders, sagas: &Sagas, due: Due) -> Result<(), StoreError> {
-    let Some(order) = orders.find(&due.id).await? else {
+async fn run(orders: &Orders, sagas: &Sagas, id: OrderId) -> Result<Helped, StoreError> {
+    let Some(order) = orders.find(&id).await? else {
         return Err(StoreError::corrupt("it is due, but not there"));
     };
     let placed = order.timeline.first().map(|entry| entry.cause.correlation_id.clone());
     let cause = Cause { correlation_id: placed.unwrap_or_default(), ..Cause::default() };
-    sagas.run(&order, cause).await
+    sagas.run(&order, cause).await?;
+    Ok(Helped::Done)
 }

@@ -37,11 +37,16 @@ pub async fn handle(
         method: input.payment_method,
         wanted_until: input.payment_deadline,
     };
+    // Past the deadline nothing is asked for any more; what was asked for before may have come in time.
+    if input.payment_deadline <= Timestamp::now() && payments.find(&input.order_id).await?.is_none()
+    {
+        return Err(payment_overdue());
+    }
     let intended = Payment::intended(input.order_id, intent, Timestamp::now(), input.cause.clone());
     let mut payment = payments.intend(intended).await?;
     // Also when another run is asking just now, or one died while it asked: the key makes it one charge.
     if let (PaymentState::Charging, Some(intent)) = (payment.state, &payment.intent) {
-        if overdue(&payment) {
+        if payment.is_overdue(Timestamp::now()) {
             return Err(payment_overdue());
         }
         let fact = match ask(provider, &input.order_id, intent).await? {
@@ -56,18 +61,18 @@ pub async fn handle(
     match payment.state {
         S::Paid => Ok(Output { state: payment.state }),
         S::Declined => Err(TaskError::outcome("PaymentDeclined", "the provider declined")),
-        S::Awaiting if overdue(&payment) => Err(payment_overdue()),
+        // Only what has no outcome yet can be overdue: a payment in time counts, however late it is looked at.
+        S::Awaiting if payment.is_overdue(Timestamp::now()) => Err(payment_overdue()),
+        // Given up past the deadline, be it by the recovery of payments while the order was waiting.
+        S::Voided | S::Refunding | S::Refunded if payment.is_overdue(Timestamp::now()) => {
+            Err(payment_overdue())
+        }
         S::Awaiting => Err(TaskError::outcome("PaymentPending", "the provider answers later")),
         S::Voided | S::Refunding | S::Refunded => {
             Err(TaskError::outcome("OrderCancelling", "the payment was voided before"))
         }
         S::Charging => Err(TaskError::busy("the charge has no outcome yet")),
     }
-}
-
-/// Only what has no outcome yet can be overdue: a payment in time counts, however late it is looked at.
-fn overdue(payment: &Payment) -> bool {
-    payment.intent.as_ref().is_some_and(|intent| intent.wanted_until <= Timestamp::now())
 }
 
 fn payment_overdue() -> TaskError {

@@ -1,13 +1,20 @@
-//! Every minute: refunds what should have been refunded by now. No money is kept because a saga has given up.
+//! Every minute: asks the provider about what should have been decided or refunded by now. No money is kept, and none is
+//! left in doubt, because a saga has given up.
+
+use std::time::Duration;
 
 use serde_json::Value;
 use trackops_aws::payments::Payments;
-use trackops_domain::Cause;
-use trackops_lambda::recovery::{Recovered, recover};
+use trackops_domain::{OrderId, Timestamp};
+use trackops_lambda::recovery::{Helped, Recovered, recover};
 use trackops_lambda::task::TaskError;
 
+use crate::charge_payment::record_error;
 use crate::provider::Provider;
-use crate::refund_payment::refund;
+use crate::refund_payment::settle;
+
+/// How long a provider may leave a void undecided before somebody has to ask it in person.
+const UNDECIDED_TOO_LONG: Duration = Duration::from_secs(3600);
 
 /// Takes no input: the schedule's event says nothing that matters.
 pub async fn handle(
@@ -15,11 +22,23 @@ pub async fn handle(
     provider: &impl Provider,
     _: Value,
 ) -> Result<Recovered, TaskError> {
-    recover(payments.table(), |due| async move {
-        let known = payments.find(&due.id).await?;
-        let cause = known.map_or_else(Cause::default, |payment| payment.cause);
-        refund(payments, provider, &due.id, &cause).await?;
-        Ok::<_, TaskError>(())
-    })
-    .await
+    recover(payments.table(), |id| look_after(payments, provider, id)).await
+}
+
+async fn look_after(
+    payments: &Payments,
+    provider: &impl Provider,
+    id: OrderId,
+) -> Result<Helped, TaskError> {
+    let payment = payments.void_unpaid(&id).await.map_err(record_error)?;
+    let cause = payment.cause.clone();
+    let payment = settle(payments, provider, payment, &cause).await?;
+    let now = Timestamp::now();
+    let Some(undecided) = payment.undecided_for(now) else { return Ok(Helped::Done) };
+    if undecided >= UNDECIDED_TOO_LONG {
+        // An alarm hangs on this line.
+        let (order_id, seconds) = (id, undecided.as_secs());
+        tracing::error!(%order_id, seconds, "the provider does not decide a void");
+    }
+    Ok(payment.ask_again_after(now).map_or(Helped::Done, Helped::Waits))
 }

@@ -1,12 +1,12 @@
 //! Saga: sees to it that no money is kept, and that none is taken later. Safe to repeat.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use trackops_aws::payments::Payments;
-use trackops_domain::payment::{Fact, PaymentState};
+use trackops_domain::payment::{Fact, Payment, PaymentState};
 use trackops_domain::{Cause, OrderId};
 use trackops_lambda::task::TaskError;
 
-use crate::charge_payment::{Output, record_error};
+use crate::charge_payment::record_error;
 use crate::provider::{Provider, ProviderError, Void};
 
 #[derive(Deserialize)]
@@ -16,37 +16,61 @@ pub struct Input {
     cause: Cause,
 }
 
+#[derive(Serialize)]
+pub struct Output {
+    state: PaymentState,
+    /// What the saga says of this step when there was no money to give back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+}
+
+impl Output {
+    fn of(payment: &Payment) -> Self {
+        use PaymentState as S;
+        let outcome = match payment.state {
+            S::Voided | S::Declined if payment.undecided_since.is_some() => Some("VoidUndecided"),
+            S::Voided | S::Declined => Some("NothingToRefund"),
+            S::Charging | S::Awaiting | S::Paid | S::Refunding | S::Refunded => None,
+        };
+        Self { state: payment.state, outcome }
+    }
+}
+
 pub async fn handle(
     payments: &Payments,
     provider: &impl Provider,
     input: Input,
 ) -> Result<Output, TaskError> {
-    refund(payments, provider, &input.order_id, &input.cause).await
+    let Input { order_id, cause } = input;
+    let payment = payments.void(&order_id, &cause).await.map_err(record_error)?;
+    Ok(Output::of(&settle(payments, provider, payment, &cause).await?))
 }
 
-pub(crate) async fn refund(
+/// Sees to it that a payment that is over costs nobody anything. It stays due until the provider has said so.
+pub(crate) async fn settle(
     payments: &Payments,
     provider: &impl Provider,
-    id: &OrderId,
+    mut payment: Payment,
     cause: &Cause,
-) -> Result<Output, TaskError> {
-    let mut payment = payments.void(id, cause).await.map_err(record_error)?;
+) -> Result<Payment, TaskError> {
+    let id = payment.id;
+    let record = async |fact| payments.record(&id, fact, cause).await.map_err(record_error);
+    let undecided = payment.undecided_since.is_some();
     // Without an intent the provider was never asked, and our tombstone keeps it so.
-    if payment.state == PaymentState::Voided && payment.intent.is_some() {
-        match provider.void(id).await.map_err(provider_error)? {
-            Void::NotTaken | Void::Undecided => {}
-            Void::Taken => {
-                let taken = payments.record(id, Fact::ProviderPaid, cause).await;
-                payment = taken.map_err(record_error)?;
-            }
+    let voided = payment.state == PaymentState::Voided && payment.intent.is_some();
+    if voided || undecided {
+        match provider.void(&id).await.map_err(provider_error)? {
+            Void::NotTaken if !undecided => {}
+            Void::NotTaken => payment = record(Fact::ProviderDeclined).await?,
+            Void::Undecided => payment = record(Fact::ProviderPending).await?,
+            Void::Taken => payment = record(Fact::ProviderPaid).await?,
         }
     }
     if payment.state == PaymentState::Refunding {
-        provider.refund(id).await.map_err(provider_error)?;
-        let refunded = payments.record(id, Fact::ProviderRefunded, cause).await;
-        payment = refunded.map_err(record_error)?;
+        provider.refund(&id).await.map_err(provider_error)?;
+        payment = record(Fact::ProviderRefunded).await?;
     }
-    Ok(Output { state: payment.state })
+    Ok(payment)
 }
 
 fn provider_error(error: ProviderError) -> TaskError {

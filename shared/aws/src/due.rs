@@ -1,7 +1,7 @@
 //! The sparse `due` index: items that somebody has to look at by then.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use trackops_domain::{OrderId, Timestamp};
 
 use crate::aggregate::{SHARDS, Table};
@@ -11,9 +11,52 @@ use crate::outbox::Page;
 /// An item whose time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
-    pub id: OrderId,
     key: String,
     since: String,
+}
+
+impl Due {
+    pub fn new(key: impl Into<String>, since: Timestamp) -> Self {
+        Self { key: key.into(), since: since.to_string() }
+    }
+
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// `Corrupt` when its key names none, which must not be in the way of others.
+    pub fn id(&self) -> Result<OrderId, StoreError> {
+        let id = self.key.split_once('#').and_then(|(_, id)| id.parse().ok());
+        id.ok_or_else(|| StoreError::corrupt(format!("{} is due but has no id", self.key)))
+    }
+}
+
+/// A way through all that was due at one time. It goes on behind what it has met, so it meets an item that cannot be
+/// postponed once.
+#[derive(Debug)]
+pub struct Walk {
+    before: Timestamp,
+    shards: Vec<(u32, Page)>,
+}
+
+impl Walk {
+    pub fn new(before: Timestamp) -> Self {
+        Self { before, shards: (0..SHARDS).map(|shard| (shard, Page::default())).collect() }
+    }
+
+    /// Whether everything was met, as far as it could be read.
+    pub const fn is_done(&self) -> bool {
+        self.shards.is_empty()
+    }
+}
+
+/// A part of a way: at most a page of each shard.
+#[derive(Debug, Default)]
+pub struct Met {
+    /// Longest overdue first.
+    pub due: Vec<Due>,
+    /// One for each shard that could not be read; the way ends there.
+    pub unread: Vec<StoreError>,
 }
 
 impl Table {
@@ -22,20 +65,33 @@ impl Table {
         self.index("due", "due_at", 0, Timestamp::now(), Page::default()).await.map(drop)
     }
 
+    /// The next part of the way; `None` at its end.
+    pub async fn walk_due(&self, walk: &mut Walk) -> Option<Met> {
+        if walk.shards.is_empty() {
+            return None;
+        }
+        let reads = walk.shards.drain(..).map(async |(shard, page)| {
+            (shard, self.index("due", "due_at", shard, walk.before, page).await)
+        });
+        let (mut met, mut left) = (Met::default(), Vec::new());
+        for (shard, read) in join_all(reads).await {
+            match read {
+                Ok((entries, next)) => {
+                    met.due.extend(entries.into_iter().map(|(key, since)| Due { key, since }));
+                    left.extend(next.map(|next| (shard, next)));
+                }
+                Err(error) => met.unread.push(error),
+            }
+        }
+        walk.shards = left;
+        met.due.sort_by(|a, b| a.since.cmp(&b.since));
+        Some(met)
+    }
+
     /// What is due now, longest overdue first, at most a page of each shard.
     pub async fn due(&self, now: Timestamp) -> Result<Vec<Due>, StoreError> {
-        let pages =
-            (0..SHARDS).map(|shard| self.index("due", "due_at", shard, now, Page::default()));
-        let pages = try_join_all(pages).await?;
-        let entries = pages.into_iter().flat_map(|(entries, _)| entries);
-        entries
-            .map(|(key, since)| {
-                let id = key.split_once('#').and_then(|(_, id)| id.parse().ok());
-                let id =
-                    id.ok_or_else(|| StoreError::corrupt(format!("{key} is due but has no id")))?;
-                Ok(Due { id, key, since })
-            })
-            .collect()
+        let met = self.walk_due(&mut Walk::new(now)).await.unwrap_or_default();
+        met.unread.into_iter().next().map_or(Ok(met.due), Err)
     }
 
     /// Looks at it again then, if it is still due; so those that stay due do not keep others waiting.
@@ -54,5 +110,32 @@ impl Table {
             Err(StoreError::Stale) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::canned::{Canned, error};
+
+    #[tokio::test]
+    async fn a_shard_that_is_throttled_and_a_key_without_an_id_keep_none_of_the_others() {
+        let found = |keys: &[&str]| {
+            let items = keys.iter().map(|key| json!({"pk": {"S": key}, "due_at": {"S": "2026"}}));
+            (200, json!({"Items": items.collect::<Vec<_>>()}))
+        };
+        let throttled = (400, error("ThrottlingException"));
+        let id = OrderId::generate();
+        let (order, rest) = (format!("ORDER#{id}"), vec![found(&[]); 6]);
+        let answers = [throttled, found(&["ORDER#no-id", &order])].into_iter().chain(rest);
+        let dynamodb = Canned::answering(answers);
+        let mut walk = Walk::new(Timestamp::now());
+        let met = dynamodb.table().walk_due(&mut walk).await.unwrap();
+        assert_eq!(met.unread.len(), 1);
+        let ids: Vec<_> = met.due.iter().map(|due| due.id().ok()).collect();
+        assert_eq!(ids, [None, Some(id)]);
+        assert!(walk.is_done());
     }
 }

@@ -4,10 +4,12 @@
 //! disagree. A condition that fails is a business answer; a conflict is waited out.
 
 use std::collections::HashMap;
+use std::error::Error;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
+use futures::{StreamExt, stream};
 use trackops_domain::event::Cause;
 use trackops_domain::reservation::{Fact, Line, Reservation, Shortage};
 use trackops_domain::stock::{StockItem, Taking};
@@ -15,11 +17,15 @@ use trackops_domain::{Event, IllegalMove, OrderId, Schema, Sku, Timestamp};
 use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, Item, Table, Write, outbox_values};
+use crate::due::{Due, Walk};
 use crate::error::{StoreError, is_transient};
 use crate::inventory_list;
 use crate::outbox;
 use crate::retry;
 use crate::stored::read;
+
+/// Holds that are given back at the same time, because they are in the way of another.
+const EXPIRED_AT_ONCE: usize = 16;
 
 impl Aggregate for StockItem {
     fn key(&self) -> String {
@@ -138,7 +144,8 @@ impl Inventory {
     /// All lines or none. The reservation that is recorded is the answer, whoever recorded it: HELD, or
     /// REJECTED with what is missing, or what has become of it since. It carries an event if it is this call's.
     pub async fn reserve(&self, wanted: &Wanted) -> Result<Reservation, StoreError> {
-        let mut cleared = false;
+        // Holds that ran out: not looked at yet; given back; or some may be in the way still.
+        let mut overdue: Option<Result<(), StoreError>> = None;
         for attempt in 0..retry::TRIES {
             let (recorded, stock) = self.look(wanted).await?;
             if let Some(recorded) = recorded {
@@ -147,11 +154,14 @@ impl Inventory {
             let now = Timestamp::now();
             let tried = match take_all(wanted, &stock, now) {
                 Ok(taken) => self.hold(wanted, &taken, now).await,
-                Err(shortages) if !cleared && promises_are_in_the_way(&shortages, &stock) => {
-                    cleared = true;
-                    self.expire_overdue(&shortages, now).await?;
+                Err(shortages)
+                    if promises_are_in_the_way(&shortages, &stock) && overdue.is_none() =>
+                {
+                    overdue = Some(self.expire_overdue(&shortages, now).await);
                     continue;
                 }
+                // What could not be given back delays the answer, and does not decide it.
+                Err(_) if let Some(Err(error)) = overdue => return Err(error),
                 Err(shortages) => {
                     let (id, lines) = (wanted.id, wanted.lines.clone());
                     let (hash, cause) = (wanted.request_hash.clone(), wanted.cause.clone());
@@ -225,25 +235,53 @@ impl Inventory {
         self.change(id, Fact::Shipped, cause, "on_hand = on_hand - :quantity").await
     }
 
-    /// Gives back the holds on products that are short which should have been given back by now.
+    /// Gives back the holds on products that are short which should have been given back by now, each alone. `Busy` when
+    /// more may be in the way.
     async fn expire_overdue(
         &self,
         shortages: &[Shortage],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        for due in self.table.due(now).await? {
-            let Some(held) = self.find_reservation(&due.id).await? else { continue };
+        let mut walk = Walk::new(now);
+        let met = self.table.walk_due(&mut walk).await.unwrap_or_default();
+        let expired = met.due.into_iter().map(|due| self.expire_if_in_the_way(due, shortages));
+        let expired = stream::iter(expired).buffer_unordered(EXPIRED_AT_ONCE);
+        let failures = expired.filter_map(async |expired| expired.err()).collect::<Vec<_>>().await;
+        let mut failures = met.unread.into_iter().chain(failures);
+        match failures.find(|error| !matches!(error, StoreError::Corrupt(_))) {
+            Some(error) => Err(StoreError::Busy(Box::new(error))),
+            None if !walk.is_done() => {
+                Err(StoreError::Busy("more holds have run out than were looked at".into()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn expire_if_in_the_way(
+        &self,
+        due: Due,
+        shortages: &[Shortage],
+    ) -> Result<(), StoreError> {
+        let expire = async {
+            let Some(held) = self.find_reservation(&due.id()?).await? else { return Ok(()) };
             let lines = &held.lines;
             if shortages.iter().all(|short| lines.iter().all(|line| line.sku != short.sku)) {
-                continue;
+                return Ok(());
             }
             match self.expire(&held.id, &held.cause).await {
                 // It was committed meanwhile.
-                Ok(_) | Err(ReservationError::Illegal(_) | ReservationError::NoReservation(_)) => {}
-                Err(ReservationError::Store(error)) => return Err(error),
+                Ok(_) | Err(ReservationError::Illegal(_) | ReservationError::NoReservation(_)) => {
+                    Ok(())
+                }
+                Err(ReservationError::Store(error)) => Err(error),
             }
+        };
+        let expired = expire.await;
+        if let Err(error) = &expired {
+            let reason = error.source().map(ToString::to_string);
+            tracing::warn!(item = due.key(), %error, reason, "a hold that ran out stays");
         }
-        Ok(())
+        expired
     }
 
     /// The next state of a reservation, and `assignment` for the stock of each of its lines, together, once.
@@ -518,7 +556,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_transaction_that_no_repetition_mends_pages_someone() {
-        for told in [cancelled(&["ValidationError", "None"]), error("AccessDeniedException")] {
+        for told in [cancelled(&["ValidationError", "None"]), error("ValidationException")] {
             let (answer, asked) = reserve([(400, told)]).await;
             assert!(matches!(answer, Err(StoreError::Corrupt(_))), "{answer:?}");
             assert_eq!(asked.len(), 1, "it was tried again");

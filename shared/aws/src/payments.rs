@@ -1,6 +1,6 @@
 //! The `payments` table.
 
-use trackops_domain::payment::{Fact, Payment};
+use trackops_domain::payment::{Fact, Payment, PaymentState};
 use trackops_domain::{Event, IllegalMove, OrderId, Schema, Timestamp, event::Cause};
 
 use crate::aggregate::{Aggregate, Table, Write};
@@ -77,6 +77,29 @@ impl Payments {
                 return Ok(Write::Create(Payment::tombstone(*id, now, cause.clone())));
             };
             let next = payment.after(Fact::VoidRequested, now, cause)?;
+            Ok(next.map_or(Write::Nothing(payment), Write::Replace))
+        };
+        self.table.decide(&Payment::key(id), decide).await
+    }
+
+    /// Asks for the money of a charge that has no outcome not to be kept; leaves any other payment as it is.
+    pub async fn void_unpaid(&self, id: &OrderId) -> Result<Payment, RecordError> {
+        let decide = |payment: Option<Payment>| {
+            let payment = payment.ok_or(RecordError::NoPayment(*id))?;
+            if !matches!(payment.state, PaymentState::Charging | PaymentState::Awaiting) {
+                return Ok(Write::Nothing(payment));
+            }
+            let next = payment.after(Fact::VoidRequested, Timestamp::now(), &payment.cause)?;
+            Ok(next.map_or(Write::Nothing(payment), Write::Replace))
+        };
+        self.table.decide(&Payment::key(id), decide).await
+    }
+
+    /// Keeps what the provider says in a word that we do not know, once.
+    pub async fn keep(&self, id: &OrderId, outcome: &str) -> Result<Payment, RecordError> {
+        let decide = |payment: Option<Payment>| {
+            let payment = payment.ok_or(RecordError::NoPayment(*id))?;
+            let next = payment.keeping(outcome, Timestamp::now());
             Ok(next.map_or(Write::Nothing(payment), Write::Replace))
         };
         self.table.decide(&Payment::key(id), decide).await

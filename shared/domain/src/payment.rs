@@ -9,8 +9,15 @@ use crate::event::{Cause, Event};
 use crate::money::{Amount, Currency};
 use crate::{IllegalMove, OrderId, Schema, Timestamp};
 
-/// How long the saga has to refund before the recovery does.
+/// How long the saga has to refund, or to void, before the recovery does.
 pub const REFUND_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long after the payment deadline a charge may be without an outcome before the recovery gives it up. The
+/// order's own deadline comes first.
+pub const DECIDE_WITHIN: Duration = Duration::from_secs(300);
+
+/// Between two questions to a provider that does not decide a void, at most.
+const ASK_AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -93,6 +100,16 @@ pub struct Intent {
     pub wanted_until: Timestamp,
 }
 
+/// What the provider said of a payment that this version does not know. Kept for whoever does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    pub outcome: String,
+    pub at: Timestamp,
+}
+
+/// So many different words are kept.
+const MAX_UNREAD: usize = 20;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     pub id: OrderId,
@@ -103,6 +120,12 @@ pub struct Payment {
     pub state: PaymentState,
     /// `None`: it was voided before it was ever asked for (a tombstone).
     pub intent: Option<Intent>,
+    /// Since when it is over for us (VOIDED, DECLINED) while the provider may still take money for it. `None`: the
+    /// provider has said that it took none and never will, or was never asked.
+    #[serde(default)]
+    pub undecided_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
     pub cause: Cause,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -138,6 +161,8 @@ impl Payment {
             schema: Schema::default(),
             state,
             intent,
+            undecided_since: None,
+            unread: Vec::new(),
             cause,
             created_at: at,
             updated_at: at,
@@ -152,18 +177,82 @@ impl Payment {
         at: Timestamp,
         cause: &Cause,
     ) -> Result<Option<Self>, IllegalMove> {
-        let Some(state) = self.state.after(fact)? else { return Ok(None) };
+        let moved = self.state.after(fact)?;
+        let state = moved.unwrap_or(self.state);
+        let undecided_since = self.undecided(state, fact, at);
+        if moved.is_none() && undecided_since == self.undecided_since {
+            return Ok(None);
+        }
         let mut next = self.clone();
         next.version += 1;
         next.state = state;
+        next.undecided_since = undecided_since;
         next.updated_at = at;
-        next.raised = next.event(self.state, fact, cause);
+        // What the provider says of a void is between it and us.
+        next.raised = moved.and_then(|_| next.event(self.state, fact, cause));
         Ok(Some(next))
     }
 
-    /// When somebody has to look at it if nothing happens before: money that has to go back must not stay.
+    /// The payment with a word of the provider's that this version does not know, one version on; `None` when it is
+    /// kept already, or there are too many.
+    pub fn keeping(&self, outcome: &str, at: Timestamp) -> Option<Self> {
+        let known = self.unread.iter().any(|unread| unread.outcome == outcome);
+        if known || self.unread.len() >= MAX_UNREAD {
+            return None;
+        }
+        let mut next = self.clone();
+        next.version += 1;
+        next.updated_at = at;
+        next.raised = None;
+        next.unread.push(Unread { outcome: outcome.to_owned(), at });
+        Some(next)
+    }
+
+    fn undecided(&self, state: PaymentState, fact: Fact, at: Timestamp) -> Option<Timestamp> {
+        if !matches!(state, PaymentState::Voided | PaymentState::Declined) {
+            return None;
+        }
+        match fact {
+            Fact::VoidRequested if state != self.state => Some(at),
+            Fact::ProviderPending => Some(self.undecided_since.unwrap_or(at)),
+            Fact::ProviderDeclined => None,
+            Fact::VoidRequested | Fact::ProviderPaid | Fact::ProviderRefunded => {
+                self.undecided_since
+            }
+        }
+    }
+
+    /// When somebody has to look at it if nothing happens before. Nothing rests while money is in doubt, and money
+    /// that has to go back must not stay.
     pub fn due_at(&self) -> Option<Timestamp> {
-        (self.state == PaymentState::Refunding).then(|| self.updated_at.plus(REFUND_WITHIN))
+        let soon = self.updated_at.plus(REFUND_WITHIN);
+        match (self.state, &self.intent) {
+            (PaymentState::Charging | PaymentState::Awaiting, Some(intent)) => {
+                Some(intent.wanted_until.plus(DECIDE_WITHIN).max(soon))
+            }
+            (PaymentState::Charging | PaymentState::Awaiting, None)
+            | (PaymentState::Refunding, _) => Some(soon),
+            (PaymentState::Voided | PaymentState::Declined, _) => {
+                self.undecided_since.map(|_| soon)
+            }
+            (PaymentState::Paid | PaymentState::Refunded, _) => None,
+        }
+    }
+
+    /// How long the provider has left a void undecided.
+    pub fn undecided_for(&self, now: Timestamp) -> Option<Duration> {
+        self.undecided_since.map(|since| now.since(since))
+    }
+
+    /// Until the provider is asked again about a void that it does not decide: as long as it has been so already, so
+    /// that many of them do not keep the others waiting, but never longer than an hour.
+    pub fn ask_again_after(&self, now: Timestamp) -> Option<Duration> {
+        Some(self.undecided_for(now)?.clamp(REFUND_WITHIN, ASK_AT_LEAST_EVERY))
+    }
+
+    /// Whether the deadline for its money has passed.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.intent.as_ref().is_some_and(|intent| intent.wanted_until <= now)
     }
 
     /// Intents and tombstones are ours alone: nobody else can act on them, so they raise nothing.
@@ -234,14 +323,85 @@ mod tests {
         }
 
         #[test]
-        fn a_repeated_fact_changes_nothing(facts in prop::collection::vec(facts(), 0..30)) {
-            let mut state = PaymentState::Charging;
+        fn no_sequence_of_facts_leaves_money_in_doubt_that_nobody_looks_at(
+            tombstone in any::<bool>(), facts in prop::collection::vec(facts(), 0..30),
+        ) {
+            use {Fact as F, PaymentState as S};
+            let mut payment = if tombstone {
+                Payment::tombstone(OrderId::generate(), Timestamp::from_millis(0), Cause::default())
+            } else {
+                intended()
+            };
+            // The provider was asked, and has not said that no money was taken and none ever will be.
+            let mut in_doubt = !tombstone;
             for fact in facts {
-                let Ok(Some(next)) = state.after(fact) else { continue };
-                prop_assert_eq!(next.after(fact), Ok(None));
-                state = next;
+                match payment.after(fact, Timestamp::from_millis(1), &Cause::default()) {
+                    Ok(Some(next)) => payment = next,
+                    Ok(None) => {}
+                    Err(_) => continue,
+                }
+                match fact {
+                    F::ProviderPending => in_doubt = true,
+                    F::ProviderDeclined => in_doubt = false,
+                    F::VoidRequested | F::ProviderPaid | F::ProviderRefunded => {}
+                }
+                let rests = match payment.state {
+                    S::Paid | S::Refunded => true,
+                    S::Voided | S::Declined => !in_doubt,
+                    S::Charging | S::Awaiting | S::Refunding => false,
+                };
+                prop_assert_eq!(payment.due_at().is_none(), rests, "{:?}", payment);
             }
         }
+
+        #[test]
+        fn a_repeated_fact_changes_nothing(facts in prop::collection::vec(facts(), 0..30)) {
+            let mut payment = intended();
+            for fact in facts {
+                let after = |payment: &Payment, at| {
+                    payment.after(fact, Timestamp::from_millis(at), &Cause::default())
+                };
+                let Ok(Some(next)) = after(&payment, 1) else { continue };
+                prop_assert_eq!(after(&next, 2), Ok(None));
+                payment = next;
+            }
+        }
+    }
+
+    fn after(payment: &Payment, fact: Fact) -> Payment {
+        let at = Timestamp::from_millis(900_001);
+        payment.after(fact, at, &Cause::default()).unwrap().expect("it changes the payment")
+    }
+
+    #[test]
+    fn a_void_is_due_until_the_provider_has_decided_it_and_tells_nobody() {
+        let voided = after(&intended(), Fact::VoidRequested);
+        assert_eq!(voided.due_at(), Some(voided.updated_at.plus(REFUND_WITHIN)));
+        let decided = after(&voided, Fact::ProviderDeclined);
+        assert_eq!((decided.state, decided.due_at()), (PaymentState::Voided, None));
+        assert_eq!(decided.raised, None, "it would start a run of the saga for nothing");
+        let reopened = after(&decided, Fact::ProviderPending);
+        assert!(reopened.due_at().is_some(), "the provider may take money after all");
+    }
+
+    #[test]
+    fn a_word_of_the_provider_that_is_new_is_kept_once_and_changes_nothing_else() {
+        let (charging, at) = (intended(), Timestamp::from_millis(1));
+        let kept = charging.keeping("PARTIALLY_PAID", at).unwrap();
+        assert_eq!((kept.state, kept.version), (PaymentState::Charging, 2));
+        assert_eq!(kept.unread[0].outcome, "PARTIALLY_PAID");
+        assert_eq!(kept.keeping("PARTIALLY_PAID", at), None);
+        assert_eq!(after(&kept, Fact::ProviderPaid).unread, kept.unread);
+    }
+
+    #[test]
+    fn a_charge_without_an_outcome_is_due_soon_after_its_deadline() {
+        let charging = intended();
+        let deadline = charging.intent.as_ref().unwrap().wanted_until;
+        assert_eq!(charging.due_at(), Some(deadline.plus(DECIDE_WITHIN)));
+        let awaiting = after(&charging, Fact::ProviderPending);
+        assert_eq!(awaiting.due_at(), Some(deadline.plus(DECIDE_WITHIN)));
+        assert_eq!(after(&awaiting, Fact::ProviderPaid).due_at(), None);
     }
 
     #[test]

@@ -182,7 +182,13 @@ async fn a_hold_that_ran_out_is_due_until_its_units_are_back() {
     let overdue = overdue(&inventory, &[("TEA", 2)]).await;
     reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 1)])).await;
     let due = async || -> Vec<OrderId> {
-        own.table.due(Timestamp::now()).await.unwrap().into_iter().map(|due| due.id).collect()
+        own.table
+            .due(Timestamp::now())
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|due| due.id().unwrap())
+            .collect()
     };
     assert_eq!(due().await, [overdue.id]);
 

@@ -23,7 +23,7 @@ async fn orders() -> (Orders, OwnTable) {
 const SAGA: Author = Author::Saga(None);
 
 async fn due(table: &Table, at: Timestamp) -> Vec<OrderId> {
-    table.due(at).await.unwrap().into_iter().map(|due| due.id).collect()
+    table.due(at).await.unwrap().into_iter().map(|due| due.id().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -158,6 +158,32 @@ async fn of_many_who_look_after_what_is_due_one_gets_it_and_it_keeps_none_waitin
     assert!(!own.table.postpone(due_now, later).await.unwrap(), "it has moved on");
     let attributes = own.attributes(&Order::key(&placed.id)).await;
     assert!(!attributes.contains_key("due_at"), "postponing brought it back");
+}
+
+#[tokio::test]
+async fn a_walk_over_what_is_due_meets_each_item_once_though_none_can_be_put_off() {
+    let (orders, own) = orders().await;
+    let mut placed = Vec::new();
+    // Two pages of a shard and more.
+    for _ in 0..500 {
+        placed.push(order(OrderId::generate(), Timestamp::from_millis(0)));
+    }
+    let store = async |number: usize| orders.place(&placed[number]).await.unwrap().unwrap();
+    for start in (0..500).step_by(50) {
+        at_once(50, async |number| store(start + number).await).await;
+    }
+    let mut walk = Walk::new(Timestamp::now());
+    let (mut met, mut parts) = (Vec::new(), 0);
+    while let Some(part) = own.table.walk_due(&mut walk).await {
+        assert!(part.unread.is_empty(), "{:?}", part.unread);
+        met.extend(part.due.iter().map(|due| due.id().unwrap()));
+        parts += 1;
+    }
+    assert!(parts > 1, "one page was enough");
+    met.sort();
+    let mut ids: Vec<_> = placed.iter().map(|order| order.id).collect();
+    ids.sort();
+    assert_eq!(met, ids);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn told(own: &OwnTable, id: &OrderId) -> Vec<EventType> {
 /// What will be due within the hour.
 async fn due(own: &OwnTable) -> Vec<OrderId> {
     let within = Timestamp::now().plus(Duration::from_secs(3600));
-    own.table.due(within).await.unwrap().into_iter().map(|due| due.id).collect()
+    own.table.due(within).await.unwrap().into_iter().map(|due| due.id().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -74,6 +74,46 @@ async fn money_that_arrives_after_the_void_goes_back_and_the_world_hears_of_both
     assert_eq!(refunded.state, PaymentState::Refunded);
     assert_eq!(told(&own, &id).await, [EventType::PaymentProcessed, EventType::PaymentRefunded]);
     assert!(due(&own).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_void_is_due_until_the_provider_has_decided_it() {
+    let (payments, own) = payments().await;
+    let id = OrderId::generate();
+    payments.intend(intended(id, 500)).await.unwrap();
+    assert_eq!(due(&own).await, [id], "a charge without an outcome");
+    payments.void(&id, &cause()).await.unwrap();
+    payments.record(&id, Fact::ProviderPending, &cause()).await.unwrap();
+    assert_eq!(due(&own).await, [id], "a void without a decision");
+    let decided = payments.record(&id, Fact::ProviderDeclined, &cause()).await.unwrap();
+    assert_eq!((decided.state, decided.undecided_since), (PaymentState::Voided, None));
+    assert!(due(&own).await.is_empty());
+    assert!(told(&own, &id).await.is_empty(), "a void is nobody else's business");
+}
+
+#[tokio::test]
+async fn what_was_paid_meanwhile_is_not_given_up_with_charges_that_have_no_outcome() {
+    let (payments, _) = payments().await;
+    let (paid, silent) = (OrderId::generate(), OrderId::generate());
+    for id in [paid, silent] {
+        payments.intend(intended(id, 500)).await.unwrap();
+    }
+    payments.record(&paid, Fact::ProviderPaid, &cause()).await.unwrap();
+    assert_eq!(payments.void_unpaid(&paid).await.unwrap().state, PaymentState::Paid);
+    assert_eq!(payments.void_unpaid(&silent).await.unwrap().state, PaymentState::Voided);
+}
+
+#[tokio::test]
+async fn a_word_of_the_provider_that_is_not_known_is_kept_with_the_payment() {
+    let (payments, _) = payments().await;
+    let id = OrderId::generate();
+    payments.intend(intended(id, 500)).await.unwrap();
+    for _ in 0..2 {
+        payments.keep(&id, "PARTIALLY_PAID").await.unwrap();
+    }
+    let stored = payments.find(&id).await.unwrap().unwrap();
+    assert_eq!((stored.version, stored.unread.len()), (2, 1));
+    assert_eq!(stored.unread[0].outcome, "PARTIALLY_PAID");
 }
 
 #[tokio::test]
