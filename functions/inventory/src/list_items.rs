@@ -14,7 +14,7 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
     let cursor: Option<String> = query.take("cursor");
     let filter = ItemFilter { category: query.take("category"), low_stock: query.take("lowStock") };
     query.finish()?;
-    let list = cursors.of("items", &call.caller, &filter).map_err(Problem::internal)?;
+    let list = cursors.of("items", &call.caller, &filter).await?;
     let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;
     let page = inventory.list_items(&filter, after, limit).await?;
     let items: Result<Vec<_>, _> = page.found.into_iter().map(ItemView::try_from).collect();

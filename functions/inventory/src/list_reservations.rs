@@ -5,7 +5,6 @@ use trackops_aws::inventory_list::ReservationFilter;
 use trackops_lambda::cursor::Cursors;
 use trackops_lambda::http::{Answer, Call, Query};
 use trackops_lambda::identity::Role;
-use trackops_lambda::problem::Problem;
 
 use crate::reservation_view::ReservationView;
 
@@ -20,7 +19,7 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
         product: query.take("productId"),
     };
     query.finish()?;
-    let list = cursors.of("reservations", &call.caller, &filter).map_err(Problem::internal)?;
+    let list = cursors.of("reservations", &call.caller, &filter).await?;
     let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;
     let page = inventory.list_reservations(&filter, after, limit).await?;
     let items = page.found.iter().map(ReservationView::of).collect();

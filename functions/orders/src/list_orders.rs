@@ -17,7 +17,7 @@ pub async fn handle(orders: &Orders, cursors: &Cursors, call: Call) -> Answer {
     query.finish()?;
     let filter = within_sight(filter, &call.caller)?;
 
-    let list = cursors.of("orders", &call.caller, &filter).map_err(Problem::internal)?;
+    let list = cursors.of("orders", &call.caller, &filter).await?;
     let position = cursor.map(|cursor| list.read::<Position>(&cursor)).transpose()?;
     let page = orders.list(&filter, position, limit).await?;
 

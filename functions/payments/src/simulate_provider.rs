@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
-use trackops_aws::secrets::Secret;
+use trackops_aws::secrets::SecretSource;
 use trackops_domain::Timestamp;
 use trackops_lambda::batch::RecordError;
 
@@ -17,11 +17,11 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Webhook {
     client: reqwest::Client,
     url: String,
-    secret: Secret,
+    secret: SecretSource,
 }
 
 impl Webhook {
-    pub fn new(url: String, secret: Secret) -> Result<Self, RecordError> {
+    pub fn new(url: String, secret: SecretSource) -> Result<Self, RecordError> {
         // `Err` only when one is installed already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
@@ -33,7 +33,7 @@ impl Webhook {
         let seconds = Timestamp::now().unix_seconds();
         let call = self.client.post(&self.url).header(CONTENT_TYPE, "application/json");
         let call = call.header(TIMESTAMP, seconds.to_string());
-        let call = call.header(SIGNATURE, sign(&self.secret, seconds, &body));
+        let call = call.header(SIGNATURE, sign(self.secret.get().await?, seconds, &body));
         call.body(body).send().await?.error_for_status()?;
         Ok(())
     }

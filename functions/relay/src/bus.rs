@@ -7,6 +7,7 @@ use trackops_aws::outbox::OutboxEntry;
 use trackops_domain::event::EventType;
 use trackops_lambda::Error;
 use trackops_lambda::config::env;
+use trackops_lambda::error::chain;
 
 use crate::kafka::{Kafka, Settings};
 use crate::publish::Publisher;
@@ -17,7 +18,7 @@ pub enum EventBus {
 }
 
 impl EventBus {
-    /// Kafka, connected, when `KAFKA_BOOTSTRAP_SERVERS` is set; else EventBridge's bus `EVENT_BUS`. On Kafka the
+    /// Kafka, connected if it can be now, when `KAFKA_BOOTSTRAP_SERVERS` is set; else EventBridge's bus `EVENT_BUS`. On Kafka the
     /// connections that events of `source`, such as `trackops.orders`, need are opened too.
     pub async fn connect(config: &SdkConfig, source: Option<&str>) -> Result<Self, Error> {
         let Some(settings) = Settings::from_env(config).await? else {
@@ -26,9 +27,13 @@ impl EventBus {
         let of_source = |kind: &EventType| source.is_none_or(|source| kind.source() == source);
         let topics = EventType::ALL.into_iter().filter(of_source).collect();
         let kafka = Kafka::new(settings, topics);
-        match source {
-            Some(_) => kafka.warm_up().await?,
-            None => kafka.connect().await?,
+        let warm = match source {
+            Some(_) => kafka.warm_up().await,
+            None => kafka.connect().await,
+        };
+        // Whoever publishes connects then; what is refused until then is published later.
+        if let Err(error) = warm {
+            tracing::warn!(error = chain(&error), "Kafka is not connected yet");
         }
         Ok(Self::Kafka(kafka))
     }

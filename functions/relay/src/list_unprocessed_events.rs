@@ -8,7 +8,6 @@ use trackops_domain::Timestamp;
 use trackops_lambda::cursor::Cursors;
 use trackops_lambda::http::{Answer, Call, Query};
 use trackops_lambda::identity::Role;
-use trackops_lambda::problem::Problem;
 
 use crate::outboxes::{EventId, Kind, Outboxes, Source};
 use crate::view::UnprocessedView;
@@ -49,7 +48,7 @@ pub async fn handle(
         parked: query.take("parked"),
     };
     query.finish()?;
-    let list = cursors.of("unprocessed", &call.caller, &filter).map_err(Problem::internal)?;
+    let list = cursors.of("unprocessed", &call.caller, &filter).await?;
     let position = cursor.map(|cursor| list.read(&cursor)).transpose()?.unwrap_or_default();
 
     let (found, next) = find(outboxes, store, &filter, position, limit).await?;

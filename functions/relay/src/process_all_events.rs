@@ -68,7 +68,7 @@ pub async fn handle(
 ) -> Answer {
     call.caller.must_be(&[Role::Operator])?;
     let Wanted { batch_size, filter, cursor } = body(&call.request)?.read(wanted)?;
-    let list = cursors.of("process-all", &call.caller, &filter).map_err(Problem::internal)?;
+    let list = cursors.of("process-all", &call.caller, &filter).await?;
     let after: Option<Place> = cursor.map(|cursor| list.read(&cursor)).transpose()?;
 
     let (mut processed, next) = process(relay, outboxes, &filter, after, batch_size).await?;

@@ -104,7 +104,7 @@ pub async fn handle(
     call.caller.must_be(&[Role::Operator])?;
     let Wanted { choice, dry_run, batch_size, events_per_second, cursor } =
         body(&call.request)?.read(wanted)?;
-    let cursors = cursors.of("replay", &call.caller, &choice).map_err(Problem::internal)?;
+    let cursors = cursors.of("replay", &call.caller, &choice).await?;
     let position = cursor.map(|cursor| cursors.read(&cursor)).transpose()?;
 
     let filter = Filter { from: choice.placed_from, to: choice.to, ..Filter::default() };

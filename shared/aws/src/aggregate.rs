@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_dynamo::aws_sdk_dynamodb_1::to_item;
 use trackops_domain::{Event, Schema, Timestamp};
 
+use crate::clients;
 use crate::error::StoreError;
 use crate::outbox::{self, OutboxEntry};
 use crate::retry;
@@ -70,11 +71,12 @@ impl Table {
         Self { client: Client::new(config), name }
     }
 
-    /// The table, with its connection opened during the cold start so that no request waits for it.
-    pub async fn connect(config: &SdkConfig, name: String) -> Result<Self, StoreError> {
+    /// The table, with its connection opened during the cold start so that no request waits for it. A table that does
+    /// not answer now is for the request to meet: a function that does not start decides what it must not.
+    pub async fn connect(config: &SdkConfig, name: String) -> Self {
         let table = Self::at(config, name);
-        table.check().await?;
-        Ok(table)
+        clients::warm_up("the table", table.check()).await;
+        table
     }
 
     /// Whether the table can be read.
@@ -333,4 +335,19 @@ pub(crate) fn outbox_values(key: &str, event: &Event, values: &mut Item) -> Resu
     values.insert(":shard".into(), outbox::shard(key));
     values.insert(":since".into(), AttributeValue::S(event.time.to_string()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canned::{Canned, error};
+
+    #[tokio::test]
+    async fn a_table_that_is_down_at_a_cold_start_is_for_the_first_request_to_meet() {
+        let told = (500, error("InternalServerError"));
+        let dynamodb = Canned::answering([told.clone(), told]);
+        let table = Table::connect(&dynamodb.config(), "table".into()).await;
+        let met = table.check().await;
+        assert!(matches!(met, Err(StoreError::Busy(_))), "{met:?}");
+    }
 }

@@ -4,6 +4,7 @@
 //! without it the first answer comes some ten times sooner (docs/decisions/0002-cold-start.md).
 
 use std::env;
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,11 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use tokio::time::timeout;
 use trackops_http::{BadRoots, Http1, Roots};
+
+/// How long a cold start waits for what makes the first request faster. Lambda gives it 10 seconds.
+const WARM_UP: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -60,4 +65,15 @@ pub fn http(url: Option<&str>) -> Result<Http1, ClientError> {
     let path = env::var("SSL_CERT_FILE").ok();
     let roots = path.as_ref().map_or(Roots::Native, |path| Roots::File(Path::new(path)));
     Http1::new(roots).map_err(|source| ClientError::Certificates { path, source })
+}
+
+/// Does now what the first request would have to wait for, if it can be done now. If not, that request meets the
+/// trouble, and can name it; a function that does not start cannot.
+pub async fn warm_up<E: Error>(what: &str, check: impl Future<Output = Result<(), E>>) {
+    let problem = match timeout(WARM_UP, check).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
+        Err(_) => format!("no answer within {WARM_UP:?}"),
+    };
+    tracing::warn!(what, error = problem, "not warmed up");
 }

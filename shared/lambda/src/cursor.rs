@@ -7,7 +7,7 @@ use lambda_http::http::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use trackops_aws::secrets::{Mac, Secret, SecretError};
+use trackops_aws::secrets::{Mac, Secret, SecretSource};
 
 use crate::http::{Answer, json};
 use crate::identity::Caller;
@@ -30,7 +30,7 @@ impl From<BadCursor> for Problem {
 
 /// The cursors of every list.
 pub struct Cursors {
-    secret: Secret,
+    secret: SecretSource,
 }
 
 /// The cursors of one list for one caller and their filters.
@@ -40,23 +40,24 @@ pub struct ListCursors<'a> {
 }
 
 impl Cursors {
-    pub const fn new(secret: Secret) -> Self {
-        Self { secret }
+    pub fn new(secret: Secret) -> Self {
+        Self { secret: SecretSource::fixed(secret) }
     }
 
-    pub async fn load(config: &SdkConfig, secret_arn: String) -> Result<Self, SecretError> {
-        Secret::load(config, secret_arn).await.map(Self::new)
+    pub async fn connect(config: &SdkConfig, secret_arn: String) -> Self {
+        Self { secret: SecretSource::connect(config, secret_arn).await }
     }
 
     /// `filters` is everything that says what is in the list; how much of it is in a page is not.
-    pub fn of(
+    pub async fn of(
         &self,
         list: &str,
         caller: &Caller,
         filters: &impl Serialize,
-    ) -> Result<ListCursors<'_>, serde_json::Error> {
-        let scope = serde_json::to_vec(&(list, caller.role, &caller.subject, filters))?;
-        Ok(ListCursors { secret: &self.secret, scope: Sha256::digest(scope).to_vec() })
+    ) -> Result<ListCursors<'_>, Problem> {
+        let scope = serde_json::to_vec(&(list, caller.role, &caller.subject, filters));
+        let scope = Sha256::digest(scope.map_err(Problem::internal)?).to_vec();
+        Ok(ListCursors { secret: self.secret.get().await?, scope })
     }
 }
 
@@ -108,10 +109,21 @@ impl ListCursors<'_> {
 mod tests {
     use super::*;
     use crate::identity::Role;
+    use futures::FutureExt;
     use proptest::prelude::*;
 
     fn cursors() -> Cursors {
         Cursors::new(Secret::new("0123456789abcdef0123456789abcdef").unwrap())
+    }
+
+    fn of<'a>(
+        cursors: &'a Cursors,
+        list: &str,
+        by: &Caller,
+        of: &impl Serialize,
+    ) -> ListCursors<'a> {
+        let list = cursors.of(list, by, of).now_or_never();
+        list.unwrap().unwrap_or_else(|problem| panic!("{problem:?}"))
     }
 
     fn alice() -> Caller {
@@ -121,27 +133,27 @@ mod tests {
     #[test]
     fn a_cursor_is_refused_for_another_list_caller_role_filter_or_secret() {
         let cursors = cursors();
-        let cursor = cursors.of("orders", &alice(), &"PENDING").unwrap().write(&7).unwrap();
+        let cursor = of(&cursors, "orders", &alice(), &"PENDING").write(&7).unwrap();
         let bob = Caller { subject: "bob".parse().unwrap(), ..alice() };
         let operator = Caller { role: Role::Operator, ..alice() };
         let other = Cursors::new(Secret::new("another-secret-of-32-characters!").unwrap());
         for list in [
-            cursors.of("reservations", &alice(), &"PENDING"),
-            cursors.of("orders", &bob, &"PENDING"),
-            cursors.of("orders", &operator, &"PENDING"),
-            cursors.of("orders", &alice(), &"CONFIRMED"),
-            other.of("orders", &alice(), &"PENDING"),
+            of(&cursors, "reservations", &alice(), &"PENDING"),
+            of(&cursors, "orders", &bob, &"PENDING"),
+            of(&cursors, "orders", &operator, &"PENDING"),
+            of(&cursors, "orders", &alice(), &"CONFIRMED"),
+            of(&other, "orders", &alice(), &"PENDING"),
         ] {
-            assert_eq!(list.unwrap().read::<u32>(&cursor), Err(BadCursor));
+            assert_eq!(list.read::<u32>(&cursor), Err(BadCursor));
         }
-        assert_eq!(cursors.of("orders", &alice(), &"PENDING").unwrap().read(&cursor), Ok(7));
+        assert_eq!(of(&cursors, "orders", &alice(), &"PENDING").read(&cursor), Ok(7));
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_read_back(position in ".*") {
             let cursors = cursors();
-            let list = cursors.of("orders", &alice(), &()).unwrap();
+            let list = of(&cursors, "orders", &alice(), &());
             let cursor = list.write(&position).unwrap();
             prop_assert_eq!(list.read::<String>(&cursor), Ok(position));
         }
@@ -151,7 +163,7 @@ mod tests {
             position in "[a-z]{0,20}", at in any::<prop::sample::Index>(), to in "[A-Za-z0-9_=-]",
         ) {
             let cursors = cursors();
-            let list = cursors.of("orders", &alice(), &()).unwrap();
+            let list = of(&cursors, "orders", &alice(), &());
             let cursor = list.write(&position).unwrap();
             let at = at.index(cursor.len());
             prop_assume!(cursor[at..=at] != to);
@@ -162,7 +174,7 @@ mod tests {
 
         #[test]
         fn no_text_is_taken_for_a_cursor(text in ".{0,60}") {
-            prop_assert!(cursors().of("orders", &alice(), &()).unwrap().read::<String>(&text).is_err());
+            prop_assert!(of(&cursors(), "orders", &alice(), &()).read::<String>(&text).is_err());
         }
     }
 }

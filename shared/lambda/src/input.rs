@@ -54,6 +54,28 @@ impl Input {
     }
 }
 
+impl Input {
+    /// As [`Self::read`], for what comes from outside: the fields that nobody took are passed over, and named.
+    pub fn read_tolerantly<T>(
+        self,
+        mut read: impl FnMut(&mut Object<'_>) -> Option<T>,
+    ) -> Result<(T, Vec<String>), Problem> {
+        let (mut fields, mut unknown) = (Fields::default(), Vec::new());
+        let value = if let Self::Object(left) = self {
+            let mut object = Object { fields: &mut fields, pointer: "", left };
+            let value = read(&mut object);
+            unknown.extend(object.left.into_iter().map(|(name, _)| Fields::excerpt(&name).into()));
+            value
+        } else {
+            At { fields: &mut fields, pointer: "" }.refuse("must be an object")
+        };
+        fields.finish()?;
+        let value =
+            value.ok_or_else(|| Problem::internal("a field was neither taken nor refused"))?;
+        Ok((value, unknown))
+    }
+}
+
 impl At<'_> {
     fn refuse<T>(self, detail: impl Display) -> Option<T> {
         self.fields.refuse(self.pointer, detail);

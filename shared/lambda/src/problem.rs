@@ -6,6 +6,7 @@ use lambda_http::http::{HeaderValue, StatusCode, header};
 use lambda_http::{Body, Response};
 use serde::Serialize;
 use trackops_aws::StoreError;
+use trackops_aws::secrets::SecretError;
 
 /// One field that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -146,6 +147,15 @@ impl Problem {
             headers.insert(name, HeaderValue::from_static(value));
         }
         response
+    }
+}
+
+impl From<SecretError> for Problem {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Unreadable { .. } => Self::busy(error),
+            SecretError::Short => Self::internal(error),
+        }
     }
 }
 

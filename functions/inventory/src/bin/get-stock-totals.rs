@@ -6,7 +6,7 @@ use trackops_lambda::{Error, config::env, http, identity::Identity, telemetry};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await?);
+    let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await);
     let last = LastTotals::default();
     http::serve(Identity::from_env()?, |call| get_stock_totals::handle(&inventory, &last, call))
         .await

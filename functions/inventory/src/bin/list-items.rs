@@ -6,8 +6,8 @@ use trackops_lambda::{Error, config::env, cursor::Cursors, http, identity::Ident
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await?);
-    let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
+    let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await);
+    let cursors = Cursors::connect(&config, env("CURSOR_SECRET_ARN")?).await;
     http::serve_list(Identity::from_env()?, |call| list_items::handle(&inventory, &cursors, call))
         .await
 }

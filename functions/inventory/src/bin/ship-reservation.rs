@@ -6,6 +6,6 @@ use trackops_lambda::{Error, batch, config::env, telemetry};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await?);
+    let inventory = Inventory::new(Table::connect(&config, env("INVENTORY_TABLE")?).await);
     batch::consume_events(&config, |event| ship_reservation::handle(&inventory, event)).await
 }

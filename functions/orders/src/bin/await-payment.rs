@@ -5,6 +5,6 @@ use trackops_orders::await_payment;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
-    let orders = Orders::new(Table::connect(&clients::config()?, env("ORDERS_TABLE")?).await?);
+    let orders = Orders::new(Table::connect(&clients::config()?, env("ORDERS_TABLE")?).await);
     task::run(|input| await_payment::handle(&orders, input)).await
 }

@@ -9,7 +9,7 @@ use trackops_orders::{Products, create_order};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let table = Table::connect(&config, env("ORDERS_TABLE")?).await?;
+    let table = Table::connect(&config, env("ORDERS_TABLE")?).await;
     let (orders, catalogue) = (Orders::new(table.clone()), Catalogue::new(table));
     let inventory = aws_sdk_lambda::Client::new(&config);
     let products = Products::new(catalogue, inventory, env("GET_ITEM_FUNCTION")?);

@@ -5,6 +5,6 @@ use trackops_orders::get_order_items;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
-    let orders = Orders::new(Table::connect(&clients::config()?, env("ORDERS_TABLE")?).await?);
+    let orders = Orders::new(Table::connect(&clients::config()?, env("ORDERS_TABLE")?).await);
     http::serve(Identity::from_env()?, |call| get_order_items::handle(&orders, call)).await
 }

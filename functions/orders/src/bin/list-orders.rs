@@ -6,8 +6,8 @@ use trackops_orders::list_orders;
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
-    let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
+    let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await);
+    let cursors = Cursors::connect(&config, env("CURSOR_SECRET_ARN")?).await;
     http::serve_list(Identity::from_env()?, |call| list_orders::handle(&orders, &cursors, call))
         .await
 }

@@ -6,6 +6,6 @@ use trackops_orders::note_outcome;
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
+    let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await);
     batch::consume_events(&config, |event| note_outcome::handle(&orders, event)).await
 }

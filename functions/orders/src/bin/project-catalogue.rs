@@ -6,6 +6,6 @@ use trackops_orders::project_catalogue;
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let catalogue = Catalogue::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
+    let catalogue = Catalogue::new(Table::connect(&config, env("ORDERS_TABLE")?).await);
     batch::consume_events(&config, |event| project_catalogue::handle(&catalogue, event)).await
 }

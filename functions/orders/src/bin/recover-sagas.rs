@@ -6,7 +6,7 @@ use trackops_orders::{Sagas, recover_sagas};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await?);
+    let orders = Orders::new(Table::connect(&config, env("ORDERS_TABLE")?).await);
     let sagas = Sagas::new(aws_sdk_sfn::Client::new(&config), env("SAGA_ARN")?);
     task::run(|input| recover_sagas::handle(&orders, &sagas, input)).await
 }

@@ -1,4 +1,4 @@
-use trackops_aws::{aggregate::Table, clients, payments::Payments, secrets::Secret};
+use trackops_aws::{aggregate::Table, clients, payments::Payments, secrets::SecretSource};
 use trackops_lambda::{Error, config::env, http, telemetry};
 use trackops_payments::receive_webhook;
 
@@ -6,8 +6,8 @@ use trackops_payments::receive_webhook;
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let payments = Payments::new(Table::connect(&config, env("PAYMENTS_TABLE")?).await?);
-    let secret = Secret::load(&config, env("WEBHOOK_SECRET_ARN")?).await?;
+    let payments = Payments::new(Table::connect(&config, env("PAYMENTS_TABLE")?).await);
+    let secret = SecretSource::connect(&config, env("WEBHOOK_SECRET_ARN")?).await;
     let receive = |request, cause| receive_webhook::handle(&payments, &secret, request, cause);
     http::serve_public(receive).await
 }

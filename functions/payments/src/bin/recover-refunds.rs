@@ -6,7 +6,7 @@ use trackops_payments::{recover_refunds, simulated::Simulated};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let payments = Payments::new(Table::connect(&config, env("PAYMENTS_TABLE")?).await?);
+    let payments = Payments::new(Table::connect(&config, env("PAYMENTS_TABLE")?).await);
     let provider = Simulated::from_env(&config)?;
     task::run(|input| recover_refunds::handle(&payments, &provider, input)).await
 }

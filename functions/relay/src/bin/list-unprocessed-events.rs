@@ -8,7 +8,7 @@ async fn main() -> Result<(), Error> {
     let config = clients::config()?;
     let outboxes = Outboxes::from_env(&config)?;
     let store = trackops_relay::store(&config)?;
-    let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
+    let cursors = Cursors::connect(&config, env("CURSOR_SECRET_ARN")?).await;
     let list = |call| list_unprocessed_events::handle(&outboxes, &store, &cursors, call);
     http::serve_list(Identity::from_env()?, list).await
 }

@@ -7,7 +7,7 @@ async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
     let (relay, outboxes) = (Relay::connect(&config, None).await?, Outboxes::from_env(&config)?);
-    let cursors = Cursors::load(&config, env("CURSOR_SECRET_ARN")?).await?;
+    let cursors = Cursors::connect(&config, env("CURSOR_SECRET_ARN")?).await;
     let process = |call| process_all_events::handle(&relay, &outboxes, &cursors, call);
     http::serve(Identity::from_env()?, process).await
 }

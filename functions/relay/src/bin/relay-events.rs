@@ -7,7 +7,7 @@ use trackops_relay::{Relay, Stream, relay_events};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let table = Table::connect(&config, env("TABLE")?).await?;
+    let table = Table::connect(&config, env("TABLE")?).await;
     let relay = Relay::connect(&config, Some(&env("EVENT_SOURCE")?)).await?;
     let relay = |event: LambdaEvent<Stream>| async {
         Ok::<_, Error>(relay_events::handle(&relay, &table, event.payload).await)

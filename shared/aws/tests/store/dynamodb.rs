@@ -41,7 +41,7 @@ impl OwnTable {
         let aws = Aws::at(endpoint);
         aws.call("dynamodb", "DynamoDB_20120810.CreateTable", &definition).await.unwrap();
         let config = config(endpoint);
-        let table = Table::connect(&config, name.clone()).await.unwrap();
+        let table = Table::connect(&config, name.clone()).await;
         Self { table, client: Client::new(&config), name }
     }
 
