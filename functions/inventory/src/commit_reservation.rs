@@ -16,11 +16,14 @@ pub struct Input {
 #[derive(Serialize)]
 pub struct Output {
     pub state: ReservationState,
+    /// What the saga says of a step that had nothing to do, instead of that it succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'static str>,
 }
 
 pub async fn handle(inventory: &Inventory, input: Input) -> Result<Output, TaskError> {
     match inventory.commit(&input.order_id, &input.cause).await {
-        Ok(reservation) => Ok(Output { state: reservation.state }),
+        Ok(reservation) => Ok(Output { state: reservation.state, outcome: None }),
         Err(ReservationError::Illegal(illegal)) => {
             Err(TaskError::outcome("ReservationLost", illegal.to_string()))
         }

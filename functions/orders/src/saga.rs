@@ -29,7 +29,30 @@ struct Input {
     currency: &'static str,
     payment_method: String,
     payment_deadline: Timestamp,
+    /// The payment deadline has passed: the payment is looked at before anything is reserved.
+    overdue: bool,
+    /// The recovery has tried for so long that the order is given up if somebody has to look at it.
+    last_try: bool,
     cause: Cause,
+}
+
+impl Input {
+    /// `None`: the order rests.
+    fn of(order: &Order, now: Timestamp, cause: Cause) -> Option<Self> {
+        let line = |line: &trackops_domain::order::Line| json!({"sku": line.sku, "quantity": line.quantity});
+        Some(Self {
+            order_id: order.id,
+            direction: order.status.direction()?,
+            lines: order.lines.iter().map(line).collect(),
+            amount: order.total,
+            currency: order.currency.code(),
+            payment_method: order.payment_method.clone(),
+            payment_deadline: order.payment_deadline,
+            overdue: order.is_overdue(now),
+            last_try: order.may_fail(now),
+            cause,
+        })
+    }
 }
 
 impl Sagas {
@@ -46,18 +69,8 @@ impl Sagas {
 
     /// Does nothing when the order rests.
     pub async fn run(&self, order: &Order, cause: Cause) -> Result<(), StoreError> {
-        let Some(direction) = order.status.direction() else { return Ok(()) };
-        let line = |line: &trackops_domain::order::Line| json!({"sku": line.sku, "quantity": line.quantity});
-        let input = Input {
-            order_id: order.id,
-            direction,
-            lines: order.lines.iter().map(line).collect(),
-            amount: order.total,
-            currency: order.currency.code(),
-            payment_method: order.payment_method.clone(),
-            payment_deadline: order.payment_deadline,
-            cause,
-        };
+        let Some(input) = Input::of(order, Timestamp::now(), cause) else { return Ok(()) };
+        let direction = input.direction;
         let input = serde_json::to_string(&input).map_err(StoreError::corrupt)?;
         // A name of its own for each run: a run that failed must not keep the next one from starting.
         let name = format!("{}-{}", order.id, Uuid::now_v7().simple());
@@ -106,5 +119,52 @@ pub fn outcome(recorded: Result<Order, RecordError>) -> Result<Step, TaskError> 
         }
         Err(RecordError::Store(error)) => Err(error.into()),
         Err(error) => Err(TaskError::broken(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use trackops_domain::order::{Address, FAILS_AFTER, Line, NewOrder};
+
+    use super::*;
+
+    fn order() -> Order {
+        let line =
+            Line { sku: "TEA".parse().unwrap(), name: "Tea".into(), quantity: 1, unit_price: 250 };
+        let new = NewOrder {
+            id: OrderId::generate(),
+            customer_id: "alice".parse().unwrap(),
+            lines: vec![line],
+            currency: trackops_domain::money::Currency::from_code("EUR").unwrap(),
+            address: Address {
+                street_address: "1 Main St".into(),
+                city: "Berlin".into(),
+                state: None,
+                postal_code: "10115".into(),
+                country: "DE".into(),
+                phone_number: None,
+            },
+            delivery_instructions: None,
+            payment_method: "tok_ok".into(),
+            request_hash: "hash".into(),
+            payment_window: Duration::from_secs(900),
+        };
+        Order::place(new, Timestamp::from_millis(0), Cause::default()).unwrap()
+    }
+
+    #[test]
+    fn a_run_is_told_when_the_payment_is_overdue_and_when_the_order_was_tried_for_long() {
+        let order = order();
+        let deadline = order.payment_deadline;
+        let told = |now| {
+            let input = Input::of(&order, now, Cause::default()).unwrap();
+            (input.overdue, input.last_try)
+        };
+        assert_eq!(told(deadline.minus(Duration::from_millis(1))), (false, false));
+        assert_eq!(told(deadline), (true, false));
+        assert_eq!(told(deadline.plus(FAILS_AFTER).minus(Duration::from_millis(1))), (true, false));
+        assert_eq!(told(deadline.plus(FAILS_AFTER)), (true, true));
     }
 }

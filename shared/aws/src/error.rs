@@ -12,10 +12,10 @@ pub enum StoreError {
     /// Somebody else was faster: load again and decide anew.
     #[error("the item has changed since it was read")]
     Stale,
-    /// Contention, throttling, a timeout: the same again, a little later.
+    /// Contention, throttling, a timeout, rights that are yet to spread: the same again, a little later.
     #[error("the service is busy")]
     Busy(#[source] Source),
-    /// What was read makes no sense, or we are not allowed: page someone.
+    /// What was read, or asked for, makes no sense: page someone.
     #[error("the store cannot be used as it is")]
     Corrupt(#[source] Source),
 }
@@ -58,6 +58,22 @@ const TRANSIENT: [&str; 12] = [
     "ServiceUnavailable",
 ];
 
+/// Error codes that say nothing of the request: rights, credentials or a table that a deployment or an outage has yet
+/// to bring. They delay, and decide nothing.
+/// Source: the common errors of the services' API references; IAM is eventually consistent.
+const NOT_OURS: [&str; 10] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "ResourceInUseException",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+];
+
 /// The same where DynamoDB answers for a part of a call.
 /// Source: "TransactWriteItems" and "BatchStatementError", DynamoDB API reference.
 const TRANSIENT_OF_A_PART: [&str; 3] =
@@ -79,7 +95,9 @@ where
             | SdkError::ResponseError(_) => Self::Busy(Box::new(error)),
             _ => match error.code() {
                 Some("ConditionalCheckFailedException") => Self::Stale,
-                Some(code) if is_transient(code) => Self::Busy(Box::new(error)),
+                Some(code) if is_transient(code) || NOT_OURS.contains(&code) => {
+                    Self::Busy(Box::new(error))
+                }
                 _ if status.is_some_and(|status| status >= 500 || status == 429) => {
                     Self::Busy(Box::new(error))
                 }
@@ -124,8 +142,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn rights_that_spread_and_tables_that_are_to_come_delay_and_decide_nothing() {
+        for code in NOT_OURS {
+            let error = told(400, code).await;
+            assert!(matches!(error, StoreError::Busy(_)), "{code}: {error:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_no_repetition_mends_pages_someone() {
-        for code in ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"] {
+        for code in ["ValidationException", "SerializationException", "SomethingNew"] {
             let error = told(400, code).await;
             assert!(matches!(error, StoreError::Corrupt(_)), "{code}: {error:?}");
         }

@@ -15,6 +15,10 @@ use crate::{CustomerId, IllegalMove, OrderId, Schema, Sku, Timestamp};
 /// How long an order may be on its way (PENDING, CANCELLING) before the recovery runs its saga again.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 
+/// How long after its payment deadline the recovery tries to help an order of which a step says that somebody has to
+/// look at it, before it gives the order up.
+pub const FAILS_AFTER: Duration = Duration::from_secs(3600);
+
 /// Most lines an order may have after merging by product: each is an item of one DynamoDB transaction.
 pub const MAX_LINES: usize = 50;
 
@@ -358,6 +362,16 @@ impl Order {
 
     pub fn key(id: &OrderId) -> String {
         format!("ORDER#{id}")
+    }
+
+    /// Whether a payment that has not come yet would come too late.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.payment_deadline <= now
+    }
+
+    /// Whether it may be given up because a step fails in a way that trying again does not mend.
+    pub fn may_fail(&self, now: Timestamp) -> bool {
+        self.payment_deadline.plus(FAILS_AFTER) <= now
     }
 
     /// The order as it was when it was placed: what its first answer said.

@@ -34,6 +34,12 @@ impl TaskError {
         Self { name: "Busy", message, source: Some(source.into()) }
     }
 
+    /// The input is one of another version, it seems. That decides nothing, and a deployment may mend it.
+    fn unreadable(source: serde_json::Error) -> Self {
+        let message = "the input cannot be read; the log says why".into();
+        Self { name: "UnreadableInput", message, source: Some(source.into()) }
+    }
+
     /// Trying again does not help; somebody has to look.
     pub fn broken(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let message = "failed; the log says why".into();
@@ -95,7 +101,7 @@ where
 {
     let answer = match serde_json::from_value(payload) {
         Ok(input) => handler(input).await,
-        Err(error) => Err(TaskError::broken(error)),
+        Err(error) => Err(TaskError::unreadable(error)),
     };
     match &answer {
         Ok(_) => tracing::info!("done"),
@@ -107,4 +113,20 @@ where
         }
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_input_that_cannot_be_read_decides_nothing() {
+        async fn handler(_: u32) -> Result<(), TaskError> {
+            Ok(())
+        }
+        let error = answer(&handler, json!({"of": "a newer version"})).await.unwrap_err();
+        assert_eq!(error.name, "UnreadableInput", "the saga takes it for something to give up for");
+    }
 }

@@ -217,6 +217,12 @@ impl World {
         self.invoke("recover-sagas", json!({})).await.expect("recover-sagas runs");
     }
 
+    /// Lets the time pass that the recovery tries to help an order of which a step says that somebody has to look.
+    pub async fn let_it_fail(&self, order_id: &str) -> Order {
+        self.backdate("OrdersTable", &format!("ORDER#{order_id}"), "payment_deadline").await;
+        self.recover_until(order_id, &["REJECTED", "EXPIRED", "CONFIRMED"]).await
+    }
+
     /// Lets the hold of a reservation run out now, and runs the function its schedule would run.
     pub async fn expire_hold(&self, reservation_id: &str) {
         let key = format!("RES#{reservation_id}");

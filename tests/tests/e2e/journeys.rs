@@ -113,6 +113,68 @@ async fn money_that_comes_after_the_deadline_goes_back_and_the_order_has_expired
 }
 
 #[tokio::test]
+async fn money_that_is_taken_late_comes_back_though_nobody_ever_tells_of_it() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let basket = Basket::of(&tea, 2).paying_with("tok_late");
+    let id = world.order_to_be_paid_within(Duration::from_secs(2), basket).await;
+    let silent = world.inject(Fault::of_function("receive-webhook", &id).until_lifted()).await;
+    world.recover_until(&id, &["EXPIRED"]).await;
+    let pay = format!("PAY#{id}");
+    let payment = world.row("PaymentsTable", &pay).await.expect("it is there");
+    assert!(payment.contains_key("due_at"), "nobody looks at it again: {payment:?}");
+    silent.struck(1).await;
+    let taken = world.charge(&id).await.expect("the provider was asked");
+    assert_eq!((taken.state.as_str(), taken.refunded), ("TAKEN", 0), "nothing is late");
+
+    eventually("the recovery to ask the provider and give the money back", async || {
+        world.backdate("PaymentsTable", &pay, "due_at").await;
+        // It fails as long as something cannot be refunded, be it another test's.
+        let _ = world.invoke("recover-refunds", json!({})).await;
+        let charge = world.charge(&id).await;
+        let back = charge.as_ref().is_some_and(|charge| charge.refunded == charge.amount);
+        if back { Ok(()) } else { Err(format!("{charge:?}")) }
+    })
+    .await;
+    let payment = world.row("PaymentsTable", &pay).await.expect("it is there");
+    assert!(!payment.contains_key("due_at"), "it is looked at for ever: {payment:?}");
+    world.books_balance(&tea, 5, &[&id]).await;
+}
+
+#[tokio::test]
+async fn past_the_deadline_an_order_ends_though_its_stock_is_busy_and_reserves_nothing() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
+    let busy = Fault::of_function("reserve-inventory", &id).until_lifted().raising("Busy");
+    let busy = world.inject(busy).await;
+    world.customer.order(&basket).await;
+    busy.struck(4).await;
+    let tried = busy.hits().await;
+    world.backdate("OrdersTable", &format!("ORDER#{id}"), "payment_deadline").await;
+    let order = world.recover_until(&id, &["EXPIRED"]).await;
+    assert_eq!(order.reason.as_deref(), Some("PAYMENT_DEADLINE"));
+    assert_eq!(busy.hits().await, tried, "stock was asked for after the deadline");
+    assert_eq!(world.charge(&id).await.map(|charge| charge.amount), None);
+    world.books_balance(&tea, 5, &[&id]).await;
+}
+
+#[tokio::test]
+async fn a_payment_in_time_counts_though_the_deadline_passes_before_the_order_is_confirmed() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
+    let busy = Fault::of_function("commit-reservation", &id).until_lifted().raising("Busy");
+    let busy = world.inject(busy).await;
+    world.customer.order(&basket).await;
+    busy.struck(4).await;
+    world.backdate("OrdersTable", &format!("ORDER#{id}"), "payment_deadline").await;
+    busy.lift();
+    world.recover_until(&id, &["CONFIRMED"]).await;
+    world.books_balance(&tea, 5, &[&id]).await;
+}
+
+#[tokio::test]
 async fn cancelling_a_pending_order_gives_everything_back_even_to_a_late_reservation() {
     let world = World::new().await;
     let tea = world.stock("TEA", 5).await;
