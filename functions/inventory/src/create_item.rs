@@ -49,7 +49,7 @@ pub(crate) fn new_item(body: &mut Object<'_>, cause: &Cause) -> Option<StockItem
     let name = body.required("productName", text(200));
     let description = body.optional("description", text(2000));
     let category = body.optional("category", text(100));
-    let currency = body.required("currency", parsed(Currency::from_code));
+    let currency = body.required("currency", parsed(Currency::in_use));
     let price = body.required("unitPrice", amount(currency));
     let available = body.required("availableQuantity", integer(0..=MAX_ON_HAND));
     let min_stock_level = body.optional("minStockLevel", integer(0..=MAX_ON_HAND)).unwrap_or(0);

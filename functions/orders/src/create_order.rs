@@ -1,5 +1,6 @@
 //! `POST /api/orders` places an order at the catalogue's prices. Repeating it with the same `Idempotency-Key` places one.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use lambda_http::http::{HeaderValue, StatusCode, header};
@@ -59,7 +60,7 @@ pub async fn handle(
     let asked = check(body(&call.request)?, &call.caller)?;
     let id = match key {
         Some(key) => {
-            let id = OrderId::for_idempotency_key(call.caller.subject.as_str(), key);
+            let id = OrderId::for_idempotency_key(&principal(&call.caller.subject), key);
             if let Some(first) = orders.find(&id).await? {
                 return replay(first, &request_hash);
             }
@@ -96,6 +97,14 @@ pub async fn handle(
     }
 }
 
+/// Whose key it is. Keys of reservations are those of `reservations/<subject>`: no subject may make an order's the same.
+fn principal(subject: &CustomerId) -> Cow<'_, str> {
+    match subject.as_str() {
+        subject if subject.contains('/') => format!("orders/{subject}").into(),
+        subject => subject.into(),
+    }
+}
+
 fn created(order: Order) -> Answer {
     let location = format!("/api/orders/{}", order.id);
     let mut response = versioned(StatusCode::CREATED, order.version, &OrderView::try_from(order)?);
@@ -127,7 +136,7 @@ fn asked(body: &mut Object<'_>, caller: &Caller) -> Option<Asked> {
     let address = body.required("address", object(address));
     let delivery_instructions = body.optional("deliveryInstructions", text(500));
     let payment_method = body.required("paymentMethod", text(128));
-    let currency = body.required("currency", parsed(Currency::from_code));
+    let currency = body.required("currency", parsed(Currency::in_use));
     let total = body.optional("totalAmount", amount(currency));
     Some(Asked {
         customer_id: customer_id.unwrap_or_else(|| caller.subject.clone()),
@@ -287,6 +296,25 @@ mod tests {
         assert_eq!(status(asked(for_bob.clone(), Role::Customer)), Err(StatusCode::FORBIDDEN));
         assert_eq!(status(asked(for_bob, Role::Operator)), Ok("bob".parse().unwrap()));
         assert_eq!(status(asked(order(), Role::Operator)), Err(StatusCode::UNPROCESSABLE_ENTITY));
+    }
+
+    #[test]
+    fn no_two_subjects_share_a_key_and_none_has_one_of_reservations() {
+        let named = |subject: &str| principal(&subject.parse().unwrap()).into_owned();
+        // As it always was: the keys of those who have used one stay theirs.
+        assert_eq!(named("auth0|alice"), "auth0|alice");
+        assert_eq!(named("reservations/alice"), "orders/reservations/alice");
+        assert_eq!(named("orders/reservations/alice"), "orders/orders/reservations/alice");
+    }
+
+    #[test]
+    fn an_order_is_in_a_currency_in_use() {
+        let mut order = order();
+        for withdrawn in ["HRK", "BGN", "XAU", "CLF"] {
+            order["currency"] = json!(withdrawn);
+            let problem = asked(order.clone(), Role::Customer).unwrap_err();
+            assert_eq!(problem.errors[0].pointer, "/currency", "{withdrawn}");
+        }
     }
 
     proptest! {

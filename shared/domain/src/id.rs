@@ -11,10 +11,12 @@ const IDEMPOTENCY_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_6f0a_1d1b_4c5e_9b7a_7
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadId {
-    #[error("must be a UUID")]
+    #[error("must be a UUID, such as 019f8c11-3a52-7c60-9d0e-5b7a1f2c4e68")]
     NotUuid,
-    #[error("must be 1 to {max} characters out of letters, digits and {punctuation}")]
-    Characters { max: usize, punctuation: &'static str },
+    #[error("must be 1 to {max} characters out of {allowed}")]
+    Characters { max: usize, allowed: &'static str },
+    #[error("must not be . or .., which no URL can end in")]
+    DotSegment,
 }
 
 /// An order. The reservation and the payment made for it carry the same id.
@@ -74,16 +76,13 @@ impl TryFrom<String> for OrderId {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $max:literal, $punctuation:literal) => {
+    ($(#[$doc:meta])* $name:ident, $max:literal, $pattern:literal, $allowed:literal, $is_allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[cfg_attr(
             feature = "schema",
             derive(schemars::JsonSchema),
-            schemars(extend(
-                "maxLength" = $max,
-                "pattern" = format!("^[A-Za-z0-9{}]+$", $punctuation.replace('-', r"\-"))
-            ))
+            schemars(extend("maxLength" = $max, "pattern" = $pattern))
         )]
         #[serde(into = "String", try_from = "String")]
         pub struct $name(String);
@@ -103,30 +102,23 @@ macro_rules! text_id {
             }
         }
 
-        impl FromStr for $name {
-            type Err = BadId;
-
-            fn from_str(text: &str) -> Result<Self, BadId> {
-                let allowed = |c: char| c.is_ascii_alphanumeric() || $punctuation.contains(c);
-                if (1..=$max).contains(&text.len()) && text.chars().all(allowed) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(BadId::Characters { max: $max, punctuation: $punctuation })
-                }
-            }
-        }
-
         impl From<$name> for String {
             fn from(id: $name) -> Self {
                 id.0
             }
         }
 
+        /// Of what was stored or told before.
         impl TryFrom<String> for $name {
             type Error = BadId;
 
             fn try_from(text: String) -> Result<Self, BadId> {
-                text.parse()
+                let is_allowed: fn(u8) -> bool = $is_allowed;
+                if (1..=$max).contains(&text.len()) && text.bytes().all(is_allowed) {
+                    Ok(Self(text))
+                } else {
+                    Err(BadId::Characters { max: $max, allowed: $allowed })
+                }
             }
         }
     };
@@ -134,12 +126,37 @@ macro_rules! text_id {
 
 text_id!(
     /// A stock keeping unit; `productId` in the API.
-    Sku, 64, "._-:@"
+    Sku, 64, r"^[A-Za-z0-9._\-:@]+$", "letters, digits and ._-:@",
+    |byte| byte.is_ascii_alphanumeric() || b"._-:@".contains(&byte)
 );
 text_id!(
     /// A customer, as the token's `sub` names them.
-    CustomerId, 64, "._-:@|"
+    ///
+    /// Source of the limit: OpenID Connect Core 1.0, section 2, of which only the control characters are left out.
+    CustomerId, 255, "^[ -~]+$", "printable ASCII",
+    |byte| byte == b' ' || byte.is_ascii_graphic()
 );
+
+/// What a caller names. It stands in a path, so it is not what clients take for "here" and "one up".
+/// Source: RFC 3986, section 5.2.4.
+impl FromStr for Sku {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        match text {
+            "." | ".." => Err(BadId::DotSegment),
+            text => text.to_owned().try_into(),
+        }
+    }
+}
+
+impl FromStr for CustomerId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        text.to_owned().try_into()
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -162,6 +179,35 @@ mod tests {
         let id = OrderId::generate();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!(id.as_uuid().simple().to_string().parse::<OrderId>().is_err());
+    }
+
+    #[test]
+    fn no_new_product_has_an_id_that_a_url_cannot_end_in_and_one_that_has_it_stays_readable() {
+        for odd in [".", ".."] {
+            assert_eq!(odd.parse::<Sku>(), Err(BadId::DotSegment), "{odd}");
+            assert_eq!(Sku::try_from(odd.to_owned()).unwrap().as_str(), odd);
+        }
+        for unusable in ["", "%2F", "%2E%2E", "a/b", "a?b", "a#b", "a b", "a\\b", "a;b", "a+b"] {
+            assert!(unusable.parse::<Sku>().is_err(), "{unusable}");
+            assert!(Sku::try_from(unusable.to_owned()).is_err(), "{unusable}");
+        }
+        for good in ["...", ".a", "a.", "..a", "a..b", "-", "_", ":", "@", "a:b@c"] {
+            assert_eq!(good.parse::<Sku>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn a_customer_has_any_subject_that_openid_connect_allows() {
+        let longest = "s".repeat(255);
+        let google = "auth0|5f7c8ec7c33c6c004bbafe82";
+        let good =
+            [google, "a+b/c=d", "user@example.com", "urn:x:1", "a,b;c", "{}", "a b", &longest];
+        for subject in good {
+            assert_eq!(subject.parse::<CustomerId>().unwrap().as_str(), subject);
+        }
+        for odd in ["", &"s".repeat(256), "\u{e9}", "a\nb", "\u{0}", "\u{7f}"] {
+            assert!(odd.parse::<CustomerId>().is_err(), "{odd:?}");
+        }
     }
 
     proptest! {

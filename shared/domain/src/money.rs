@@ -6,7 +6,19 @@ use serde::{Deserialize, Serialize};
 
 pub use iso_currency::Currency as IsoCurrency;
 
-/// A currency that has minor units of its own (not gold, not the testing code).
+/// Currencies that are in use: ISO 4217 List One as published on 2026-01-01, without funds codes (which nobody pays in)
+/// and without what has no minor unit (gold, testing codes).
+/// Source: list-one.xml of SIX, the maintenance agency, in the PyPI package `iso4217` 1.16.20260101.
+const IN_USE: &str = "\
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD \
+    CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS \
+    GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW \
+    KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR \
+    MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR \
+    SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX \
+    USD UYU UYW UZS VED VES VND VUV WST XAD XAF XCD XCG XOF XPF YER ZAR ZMW ZWG";
+
+/// A currency that has minor units of its own (not gold, not the testing code), also one that is not used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
@@ -20,6 +32,8 @@ pub struct Currency(IsoCurrency);
 pub enum BadMoney {
     #[error("must be an ISO 4217 currency code such as EUR")]
     Currency,
+    #[error("must be the ISO 4217 code of a currency that is in use, such as EUR")]
+    NotInUse,
     #[error(
         "must be a decimal number in quotes, such as \"12.50\", with at most {decimals} decimals for this currency"
     )]
@@ -31,10 +45,19 @@ pub enum BadMoney {
 }
 
 impl Currency {
+    /// Of what was stored or told before: it may have been withdrawn since.
     pub fn from_code(code: &str) -> Result<Self, BadMoney> {
         match IsoCurrency::from_code(code) {
             Some(currency) if currency.exponent().is_some() => Ok(Self(currency)),
             _ => Err(BadMoney::Currency),
+        }
+    }
+
+    /// Of what is new.
+    pub fn in_use(code: &str) -> Result<Self, BadMoney> {
+        match IN_USE.split(' ').any(|known| known == code) {
+            true => Self::from_code(code),
+            false => Err(BadMoney::NotInUse),
         }
     }
 
@@ -195,6 +218,38 @@ mod tests {
         }
         assert_eq!(Money::parse("1.5", currency("EUR")).unwrap().minor(), 150);
         assert!(Currency::from_code("XAU").is_err(), "gold has no minor unit");
+    }
+
+    #[test]
+    fn what_is_new_is_in_a_currency_in_use_and_what_is_old_stays_readable() {
+        for withdrawn in ["HRK", "BGN", "SLL", "ZWL", "CUC"] {
+            assert_eq!(Currency::in_use(withdrawn), Err(BadMoney::NotInUse), "{withdrawn}");
+            assert_eq!(Currency::from_code(withdrawn).map(Currency::code), Ok(withdrawn));
+        }
+        let (funds, metals) = (["CHE", "CLF", "USN"], ["XAU", "XAG"]);
+        let nothing = ["XXX", "XTS", "XDR", "", "eur", "EU", "EUR ", "EUR USD", "R U"];
+        for no_money in funds.into_iter().chain(metals).chain(nothing) {
+            assert_eq!(Currency::in_use(no_money), Err(BadMoney::NotInUse), "{no_money}");
+        }
+    }
+
+    /// The minor units are those of the same list.
+    #[test]
+    fn every_currency_in_use_has_its_decimals() {
+        let none = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF";
+        let three = "BHD IQD JOD KWD LYD OMR TND";
+        let mut count = 0;
+        for code in IN_USE.split(' ') {
+            let decimals = match code {
+                "UYW" => 4,
+                code if three.contains(code) => 3,
+                code if none.contains(code) => 0,
+                _ => 2,
+            };
+            assert_eq!(Currency::in_use(code).map(Currency::decimals), Ok(decimals), "{code}");
+            count += 1;
+        }
+        assert_eq!(count, 157);
     }
 
     #[test]

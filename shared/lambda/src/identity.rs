@@ -169,6 +169,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_subject_is_whatever_openid_connect_allows() {
+        let longest = "s".repeat(255);
+        for subject in ["auth0|5f7c", "a+b/c==", "user@example.com", "urn:x:y", &longest] {
+            let mut claims = claims();
+            claims["sub"] = json!(subject);
+            let caller = identity().verify(Some(&signed(&claims))).await.unwrap();
+            assert_eq!(caller.subject.as_str(), subject);
+        }
+        for odd in ["s".repeat(256), "a\nb".into(), "\u{e9}".into()] {
+            let mut claims = claims();
+            claims["sub"] = json!(odd);
+            assert!(refuses(&signed(&claims)).await, "{odd:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_token_that_is_not_for_us_or_not_valid_now_is_refused() {
         let now = get_current_timestamp();
         for (claim, value) in [
