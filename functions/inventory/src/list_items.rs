@@ -12,7 +12,8 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
     let mut query = Query::of(&call.request);
     let limit = query.limit();
     let cursor: Option<String> = query.take("cursor");
-    let filter = ItemFilter { category: query.take("category"), low_stock: query.take("lowStock") };
+    let filter =
+        ItemFilter { category: query.take("category"), low_stock: query.boolean("lowStock") };
     query.finish()?;
     let list = cursors.of("items", &call.caller, &filter).await?;
     let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;

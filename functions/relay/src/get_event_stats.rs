@@ -84,8 +84,7 @@ struct ParkedView {
 pub async fn handle(outboxes: &Outboxes, store: &RelayStore, call: Call) -> Answer {
     call.caller.must_be(&[Role::Operator])?;
     let mut query = Query::of(&call.request);
-    let days = query.take("days").unwrap_or(DEFAULT_DAYS);
-    query.fields.range("days", days, 1, MAX_DAYS);
+    let days = query.whole_number("days", 1..=MAX_DAYS).unwrap_or(DEFAULT_DAYS);
     query.finish()?;
     let now = Timestamp::now();
     let published = store.published(&BUSES, days, now);

@@ -45,7 +45,7 @@ pub async fn handle(
     let filter = Filter {
         source: query.take("source"),
         kind: query.take("type"),
-        parked: query.take("parked"),
+        parked: query.boolean("parked"),
     };
     query.finish()?;
     let list = cursors.of("unprocessed", &call.caller, &filter).await?;

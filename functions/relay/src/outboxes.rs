@@ -11,6 +11,7 @@ use trackops_aws::aggregate::Table;
 use trackops_domain::event::EventType;
 use trackops_domain::{OrderId, Sku};
 use trackops_lambda::config::{ConfigError, env};
+use trackops_lambda::fields::Advice;
 
 /// A service that raises events, by the name that its events have for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -26,6 +27,8 @@ pub enum Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be trackops.orders, trackops.inventory or trackops.payments")]
 pub struct BadSource;
+
+impl Advice for BadSource {}
 
 impl Source {
     /// In the order of `TABLES`.
@@ -47,7 +50,7 @@ impl Source {
             "ORDER" if is_order() => Some(Self::Orders),
             "PAY" if is_order() => Some(Self::Payments),
             "RES" if is_order() => Some(Self::Inventory),
-            "STOCK" if id.parse::<Sku>().is_ok() => Some(Self::Inventory),
+            "STOCK" if Sku::try_from(id.to_owned()).is_ok() => Some(Self::Inventory),
             _ => None,
         }
     }
@@ -69,6 +72,8 @@ pub struct Kind(pub EventType);
 #[error("must be the type of an event, such as order.created")]
 pub struct BadKind;
 
+impl Advice for BadKind {}
+
 impl FromStr for Kind {
     type Err = BadKind;
 
@@ -89,6 +94,8 @@ pub struct EventId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be the id of an event, such as ORDER#<order id>#2")]
 pub struct BadEventId;
+
+impl Advice for BadEventId {}
 
 impl FromStr for EventId {
     type Err = BadEventId;

@@ -12,7 +12,7 @@ use trackops_aws::StoreError;
 use trackops_lambda::error::chain;
 use trackops_lambda::http::{Answer, Call, body, json};
 use trackops_lambda::identity::Role;
-use trackops_lambda::input::{Object, integer, parsed};
+use trackops_lambda::input::{Expected, Object, integer, parsed};
 
 use crate::dead_letters::DeadLetters;
 
@@ -47,10 +47,11 @@ pub async fn handle(sqs: &Client, queues: &[DeadLetters], call: Call) -> Answer 
 }
 
 fn wanted<'a>(queues: &'a [DeadLetters], body: &mut Object<'_>) -> Option<(&'a DeadLetters, u32)> {
+    let names: Vec<_> = queues.iter().map(|known| known.queue.as_str()).collect();
+    let expected = format!("one of {}", names.join(", "));
     let known = |name: &str| {
-        let names = || queues.iter().map(|known| known.queue.as_str()).collect::<Vec<_>>();
         let known = queues.iter().find(|known| known.queue == name);
-        known.ok_or_else(|| format!("must be one of {}", names().join(", ")))
+        known.ok_or(Expected(&expected))
     };
     let queue = body.required("queue", parsed(known));
     let count = body.optional("count", integer(1..=MAX_COUNT)).unwrap_or(DEFAULT_COUNT);

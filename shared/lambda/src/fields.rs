@@ -1,7 +1,15 @@
 //! Checking input: all that is wrong is said at once.
 
+use std::convert::Infallible;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
+
+use trackops_domain::id::BadId;
+use trackops_domain::money::BadMoney;
+use trackops_domain::order::BadStatus;
+use trackops_domain::reservation::BadState;
+use trackops_domain::timestamp::BadTimestamp;
 
 use crate::problem::{FieldError, Problem};
 
@@ -10,6 +18,23 @@ const MAX_ERRORS: usize = 100;
 
 /// Characters of a name that the answer repeats.
 const MAX_NAME: usize = 64;
+
+pub(crate) const NO_BOOLEAN: &str = "must be true or false";
+
+pub(crate) fn not_within<T: Display>(range: &RangeInclusive<T>) -> String {
+    format!("must be a whole number from {} to {}", range.start(), range.end())
+}
+
+/// What to change, in words of ours. No error of a library is one, so none of their messages reaches a caller.
+pub trait Advice: Display {}
+
+impl Advice for BadId {}
+impl Advice for BadMoney {}
+impl Advice for BadState {}
+impl Advice for BadStatus {}
+impl Advice for BadTimestamp {}
+/// Of what takes any text.
+impl Advice for Infallible {}
 
 #[derive(Debug, Default)]
 pub struct Fields {
@@ -35,14 +60,33 @@ impl Fields {
     /// Notes the error and goes on.
     pub fn parse<T: FromStr>(&mut self, pointer: &str, text: &str) -> Option<T>
     where
-        T::Err: Display,
+        T::Err: Advice,
     {
         text.parse().map_err(|error| self.refuse(pointer, error)).ok()
     }
 
-    pub fn range(&mut self, pointer: &str, number: u32, min: u32, max: u32) {
-        if !(min..=max).contains(&number) {
-            self.refuse(pointer, format!("must be from {min} to {max}"));
+    pub fn whole_number(
+        &mut self,
+        pointer: &str,
+        text: &str,
+        range: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| plain && range.contains(number));
+        if number.is_none() {
+            self.refuse(pointer, not_within(&range));
+        }
+        number
+    }
+
+    pub fn boolean(&mut self, pointer: &str, text: &str) -> Option<bool> {
+        match text {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                self.refuse(pointer, NO_BOOLEAN);
+                None
+            }
         }
     }
 

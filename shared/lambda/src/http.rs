@@ -1,11 +1,11 @@
 //! Endpoints: who calls, what for, and answers that look the same everywhere.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service;
 use lambda_http::{
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::cors::Cors;
 use crate::error::chain;
-use crate::fields::Fields;
+use crate::fields::{Advice, Fields};
 use crate::identity::{Caller, Identity};
 use crate::input::Input;
 use crate::problem::Problem;
@@ -38,6 +38,15 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// Bytes of a query parameter. The longest, a cursor, has some 300.
 const MAX_PARAMETER: usize = 1024;
+
+/// Bytes; `MinimumCompressionSize` of the APIs.
+const COMPRESSED_FROM: usize = 16 * 1024;
+
+/// Levels of lists and objects; the limit of serde_json.
+const MAX_DEPTH: usize = 127;
+
+/// Source: RFC 8259, section 8.1: it must not be sent, and may be refused.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Entries of a page.
 const DEFAULT_LIMIT: u32 = 20;
@@ -153,7 +162,21 @@ where
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     cors.answer(&method, origin.as_ref(), headers);
+    if method == Method::HEAD {
+        leave_body_out(&mut response);
+    }
     Ok(response)
+}
+
+/// What `HEAD` gets: all that `GET` would, but the body. Source: RFC 9110, sections 8.6 and 9.3.2.
+fn leave_body_out(response: &mut Response<Body>) {
+    let body: &[u8] = response.body();
+    // The gateway compresses what is larger, and then it has another length.
+    if (1..COMPRESSED_FROM).contains(&body.len()) {
+        let length = HeaderValue::from(body.len());
+        response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
+    *response.body_mut() = Body::Empty;
 }
 
 /// The caller's correlation id when it is a sane one, else a new one.
@@ -164,20 +187,25 @@ fn cause(headers: &HeaderMap) -> Cause {
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
     };
     let correlation_id = text(&CORRELATION_ID).filter(sane);
+    let is_single = headers.get_all(&TRACEPARENT).iter().count() == 1;
+    let traceparent = text(&TRACEPARENT).filter(|_| is_single);
     Cause {
         correlation_id: correlation_id.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
         causation_id: None,
-        traceparent: text(&TRACEPARENT).filter(is_traceparent).map(str::to_owned),
+        traceparent: traceparent.filter(is_traceparent).map(str::to_owned),
     }
 }
 
 /// Source: W3C Trace Context, section 3.2; of version 00, the only one there is.
 fn is_traceparent(text: &&str) -> bool {
     let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    // Ids of zeros say that there is none.
+    let names = |part: &str| part.bytes().any(|b| b != b'0');
     let parts: Vec<&str> = text.split('-').collect();
     matches!(parts[..], ["00", trace, parent, flags]
         if (trace.len(), parent.len(), flags.len()) == (32, 16, 2)
-            && [trace, parent, flags].into_iter().all(hex))
+            && [trace, parent, flags].into_iter().all(hex)
+            && [trace, parent].into_iter().all(names))
 }
 
 /// The value of a header that says something only when it is there once.
@@ -249,11 +277,27 @@ impl Query {
 
     pub fn take<T: FromStr>(&mut self, name: &str) -> Option<T>
     where
-        T::Err: Display,
+        T::Err: Advice,
     {
+        self.read(name, Fields::parse)
+    }
+
+    pub fn whole_number(&mut self, name: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        self.read(name, |fields, name, text| fields.whole_number(name, text, range))
+    }
+
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        self.read(name, Fields::boolean)
+    }
+
+    fn read<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Fields, &str, &str) -> Option<T>,
+    ) -> Option<T> {
         let values = self.given.remove(name)?;
         match &values[..] {
-            [value] if value.len() <= MAX_PARAMETER => self.fields.parse(name, value),
+            [value] if value.len() <= MAX_PARAMETER => read(&mut self.fields, name, value),
             [_] => {
                 self.fields.refuse(name, format!("must have at most {MAX_PARAMETER} bytes"));
                 None
@@ -267,9 +311,7 @@ impl Query {
 
     /// How many entries a page shall have at most.
     pub fn limit(&mut self) -> usize {
-        let limit = self.take("limit").unwrap_or(DEFAULT_LIMIT);
-        self.fields.range("limit", limit, 1, MAX_LIMIT);
-        limit as usize
+        self.whole_number("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT) as usize
     }
 
     pub fn finish(mut self) -> Result<(), Problem> {
@@ -301,9 +343,52 @@ pub fn body(request: &Request) -> Result<Input, Problem> {
     }
     serde_json::from_slice(bytes).map_err(|error| {
         let title = "The body is not well-formed JSON.";
-        // Says what of JSON is broken and where, and knows nothing of our types.
-        Problem::new(StatusCode::BAD_REQUEST, "malformed-json", title).detail(error.to_string())
+        let detail = not_json(bytes, &error);
+        Problem::new(StatusCode::BAD_REQUEST, "malformed-json", title).detail(detail)
     })
+}
+
+/// Where a body stops to be JSON, and what to change.
+fn not_json(bytes: &[u8], error: &serde_json::Error) -> String {
+    if let Err(error) = std::str::from_utf8(bytes) {
+        return format!("It is not UTF-8 from byte {} on, counted from 0.", error.valid_up_to());
+    }
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        return "It begins with a byte order mark: leave it out.".into();
+    }
+    if bytes.trim_ascii().is_empty() {
+        return "It is empty: send one JSON object.".into();
+    }
+    if is_deep(bytes) {
+        return format!("Its lists and objects are more than {MAX_DEPTH} levels deep.");
+    }
+    let (line, column) = (error.line(), error.column());
+    match error.is_eof() {
+        true => format!("It breaks off at line {line}, column {column}."),
+        false => format!(
+            "What ends at line {line}, column {column} is not JSON there, or is a number that does not fit a double."
+        ),
+    }
+}
+
+/// Whether serde_json gave up on the depth, which its error does not tell from others.
+fn is_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
 }
 
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
@@ -416,10 +501,12 @@ mod tests {
             assert_eq!(query.limit(), limit);
             assert!(refused(query).is_empty());
         }
-        for odd in ["0", "101", "-1", "x", "", "99999999999"] {
+        for odd in ["0", "101", "-1", "+1", "x", "", "99999999999", "1.0", "\u{661}"] {
             let mut query = asking(&[("limit", &[odd])]);
             query.limit();
-            assert_eq!(refused(query), ["limit"], "{odd}");
+            let errors = query.finish().unwrap_err().errors;
+            assert_eq!(errors[0].pointer, "limit", "{odd}");
+            assert_eq!(errors[0].detail, "must be a whole number from 1 to 100", "{odd}");
         }
     }
 
@@ -474,6 +561,53 @@ mod tests {
             assert_eq!(named, (StatusCode::BAD_REQUEST, "malformed-json"), "{start}");
             let detail = problem.detail.unwrap_or_default();
             assert!(detail.len() < 100 && !detail.contains("Input"), "{start}: {detail}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_told_where_and_in_our_words() {
+        let deep = format!("{{\"a\": {}", "[".repeat(127));
+        let cases: [(&[u8], &str); 9] = [
+            (b" \n", "It is empty: send one JSON object."),
+            (b"\xef\xbb\xbf{}", "It begins with a byte order mark: leave it out."),
+            (b"{\"a\": \"Caf\xe9\"}", "It is not UTF-8 from byte 10 on, counted from 0."),
+            (b"{\"a\": \"\xed\xa0\x80\"}", "It is not UTF-8 from byte 7 on, counted from 0."),
+            (deep.as_bytes(), "Its lists and objects are more than 127 levels deep."),
+            (b"{\"a\":", "It breaks off at line 1, column 5."),
+            (b"{\n  'a': 1}", "line 2, column 3"),
+            (b"{\"a\": 1e999}", "is a number that does not fit a double."),
+            (b"{\"[[\": \"\\\"[[\" x", "is not JSON there"),
+        ];
+        for (bytes, words) in cases {
+            let detail = sent("application/json", bytes.to_vec()).unwrap_err().detail.unwrap();
+            assert!(detail.contains(words), "{detail}");
+        }
+    }
+
+    proptest! {
+        /// What serde_json, the standard library, `uuid` and `time` say of a text that they do not read.
+        #[test]
+        fn no_words_of_a_library_reach_a_caller(text in "[-+0-9a-zA-Z. :{}\\[\\]\",\u{e9}]{0,20}") {
+            let names = ["limit", "flag", "from", "order", "sku", "customer", "status", "state"];
+            let given = [text.as_str()];
+            let mut query = asking(&names.map(|name| (name, &given[..])));
+            query.limit();
+            query.boolean("flag");
+            query.take::<trackops_domain::Timestamp>("from");
+            query.take::<trackops_domain::OrderId>("order");
+            query.take::<trackops_domain::Sku>("sku");
+            query.take::<trackops_domain::CustomerId>("customer");
+            query.take::<trackops_domain::order::OrderStatus>("status");
+            query.take::<trackops_domain::reservation::ReservationState>("state");
+            let errors = query.finish().err().map(|problem| problem.errors).unwrap_or_default();
+            for error in errors {
+                prop_assert!(error.detail.starts_with("must "), "{}: {}", error.pointer, error.detail);
+            }
+            if let Err(problem) = sent("application/json", text) {
+                let detail = problem.detail.unwrap();
+                let ours = ["It is ", "It breaks off at line ", "What ends at line "];
+                prop_assert!(ours.iter().any(|start| detail.starts_with(start)), "{}", detail);
+            }
         }
     }
 
@@ -556,9 +690,20 @@ mod tests {
         }
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert!(carried("traceparent", trace).1);
-        for odd in ["", &trace.replace('a', "A"), &trace.replace("00-0", "01-0"), &"-".repeat(55)] {
+        let without_trace = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));
+        let without_parent = format!("00-0af7651916cd43dd8448eb211c80319c-{}-01", "0".repeat(16));
+        let versions = ["01", "ff", "0", "000"].map(|version| trace.replacen("00", version, 1));
+        let lengths = ["00-0", "00-0a0", "00-"].map(|start| trace.replacen("00-0a", start, 1));
+        let others = [trace.replace('a', "A"), trace.replace("-01", "-1"), format!("{trace}-00")];
+        let dashes = "-".repeat(55);
+        let zeros = [without_trace, without_parent, dashes, String::new()];
+        for odd in zeros.iter().chain(&versions).chain(&lengths).chain(&others) {
             assert!(!carried("traceparent", odd).1, "{odd}");
         }
+        // Which of two is right nobody knows.
+        let other = trace.replace("0af7", "0af8");
+        let twice = with_header("traceparent", &[trace, &other]);
+        assert_eq!(cause(twice.headers()).traceparent, None);
     }
 
     #[test]
@@ -605,6 +750,30 @@ mod tests {
         let other = asked_knowing(Some(tag), "other");
         assert_eq!(other.status(), StatusCode::OK);
         assert_ne!(other.headers()[header::ETAG], tag);
+    }
+
+    #[tokio::test]
+    async fn head_gets_the_headers_of_get_and_no_body_also_of_a_problem() {
+        let cors = Cors::from_env().unwrap();
+        let handler = async |request: Request, _: Cause| match request.uri().path() {
+            "/known" => Ok(versioned(StatusCode::OK, 3, &"body")),
+            "/large" => Ok(json(StatusCode::OK, &"x".repeat(COMPRESSED_FROM))),
+            _ => Err(Problem::order_not_found()),
+        };
+        let handler = |request, cause| handler(request, cause);
+        for (path, length) in [("/known", true), ("/large", false), ("/unknown", true)] {
+            let asked = |method: Method| {
+                let mut request = with_header("x-correlation-id", &["j1"]);
+                (*request.method_mut(), *request.uri_mut()) = (method, path.parse().unwrap());
+                request
+            };
+            let got = answer(&cors, &handler, asked(Method::GET)).await.unwrap();
+            let mut head = answer(&cors, &handler, asked(Method::HEAD)).await.unwrap();
+            assert!(matches!(head.body(), Body::Empty), "{path}");
+            let told = head.headers_mut().remove(header::CONTENT_LENGTH);
+            assert_eq!(told, length.then(|| HeaderValue::from(got.body().len())), "{path}");
+            assert_eq!((head.status(), head.headers()), (got.status(), got.headers()), "{path}");
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer, MapAccess, SeqAccess, Visito
 use serde::{Deserialize, Deserializer};
 use trackops_domain::money::{Currency, Money};
 
-use crate::fields::Fields;
+use crate::fields::{Advice, Fields, NO_BOOLEAN, not_within};
 use crate::problem::Problem;
 
 /// A JSON value as it was sent: whole numbers exactly, and also what an object names twice.
@@ -181,7 +181,7 @@ pub fn text(max: usize) -> impl Fn(Input, At<'_>) -> Option<String> {
 }
 
 /// Text that means something; the error says what it must be.
-pub fn parsed<T, E: Display>(
+pub fn parsed<T, E: Advice>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> impl Fn(Input, At<'_>) -> Option<T> {
     move |input, at| match input {
@@ -193,11 +193,17 @@ pub fn parsed<T, E: Display>(
     }
 }
 
+/// The names that a text may be.
+#[derive(Debug, thiserror::Error)]
+#[error("must be {0}")]
+pub struct Expected<'a>(pub &'a str);
+
+impl Advice for Expected<'_> {}
+
 /// One of the names of an enumeration; `expected` lists them.
 pub fn word<T: DeserializeOwned>(expected: &str) -> impl Fn(Input, At<'_>) -> Option<T> {
     parsed(move |text| {
-        T::deserialize(text.into_deserializer())
-            .map_err(|_: NoSuchWord| format!("must be {expected}"))
+        T::deserialize(text.into_deserializer()).map_err(|_: NoSuchWord| Expected(expected))
     })
 }
 
@@ -210,7 +216,7 @@ pub fn amount(currency: Option<Currency>) -> impl Fn(Input, At<'_>) -> Option<Mo
 pub fn boolean(input: Input, at: At<'_>) -> Option<bool> {
     match input {
         Input::Bool(is) => Some(is),
-        _ => at.refuse("must be true or false"),
+        _ => at.refuse(NO_BOOLEAN),
     }
 }
 
@@ -226,9 +232,7 @@ where
         };
         match number.filter(|number| range.contains(number)) {
             Some(number) => Some(number),
-            None => {
-                at.refuse(format!("must be an integer from {} to {}", range.start(), range.end()))
-            }
+            None => at.refuse(not_within(&range)),
         }
     }
 }
@@ -372,7 +376,7 @@ mod tests {
             refused(&wrong.to_string()),
             [
                 "/sku is missing",
-                "/handles must be an integer from 0 to 2",
+                "/handles must be a whole number from 0 to 2",
                 "/note must have 1 to 5 characters",
                 "/colours must be a string",
                 "/saucers/0/a~1b~0c is not a field of this request",
@@ -394,7 +398,7 @@ mod tests {
         assert_eq!(given(", \"note\": null").unwrap(), plain);
         assert_eq!(given(", \"colours\": null").unwrap().colours, Some(None));
         let missing = refused("{\"sku\": null, \"handles\": null}");
-        let expected = ["/sku must be a string", "/handles must be an integer from 0 to 2"];
+        let expected = ["/sku must be a string", "/handles must be a whole number from 0 to 2"];
         assert_eq!(missing, expected);
     }
 
@@ -412,7 +416,7 @@ mod tests {
         for odd in ["1.0", "1e0", "-1", "3", "-0", "18446744073709551616", "\"1\"", "[1]"] {
             assert_eq!(
                 refused(&handles(odd)),
-                ["/handles must be an integer from 0 to 2"],
+                ["/handles must be a whole number from 0 to 2"],
                 "{odd}"
             );
         }
