@@ -1,8 +1,9 @@
-//! `GET /api/inventory/items/{id}` shows a product and its stock. Invoked directly with `{"productId"}` it tells other services.
+//! `GET /api/inventory/items/{id}` shows a product and its stock. Invoked directly with `{"productIds"}` it tells other services.
 
 use serde::{Deserialize, Serialize};
 use trackops_aws::inventory::Inventory;
 use trackops_domain::Sku;
+use trackops_domain::order::MAX_LINES;
 use trackops_lambda::http::{Answer, Call, kept_by_caller, path_param, unless_known};
 use trackops_lambda::problem::Problem;
 use trackops_lambda::task::TaskError;
@@ -20,16 +21,32 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Question {
-    product_id: Sku,
+    #[serde(default)]
+    product_ids: Vec<Sku>,
+    /// As the version before asks, which runs beside this one while it is deployed.
+    #[serde(default)]
+    product_id: Option<Sku>,
 }
 
-/// `null`: there is no such product.
+/// What is not among them does not exist.
 #[derive(Serialize)]
 pub struct Told {
+    items: Vec<ItemView>,
+    /// For the version before.
     item: Option<ItemView>,
 }
 
 pub async fn tell(inventory: &Inventory, question: Question) -> Result<Told, TaskError> {
-    let item = inventory.find_item(&question.product_id).await?;
-    Ok(Told { item: item.map(ItemView::try_from).transpose().map_err(TaskError::broken)? })
+    let item = match question.product_id {
+        Some(sku) => inventory.find_item(&sku).await?,
+        None => None,
+    };
+    let items = match &question.product_ids[..] {
+        [] => Vec::new(),
+        skus if skus.len() <= MAX_LINES => inventory.find_items(skus).await?,
+        _ => return Err(TaskError::broken("more products than an order has lines")),
+    };
+    let views: Result<_, _> = items.into_iter().map(ItemView::try_from).collect();
+    let item = item.map(ItemView::try_from).transpose();
+    Ok(Told { items: views.map_err(TaskError::broken)?, item: item.map_err(TaskError::broken)? })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_lambda::primitives::Blob;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use trackops_aws::StoreError;
@@ -59,6 +59,13 @@ impl CatalogueEntry {
     }
 }
 
+/// A product as inventory's answer tells it.
+fn told(item: Value) -> Result<Product, StoreError> {
+    let sequence = item["version"].as_u64().ok_or_else(|| StoreError::corrupt("no version"))?;
+    let entry: CatalogueEntry = serde_json::from_value(item).map_err(StoreError::corrupt)?;
+    entry.into_product(sequence)
+}
+
 impl Products {
     pub fn new(
         catalogue: Catalogue,
@@ -75,30 +82,34 @@ impl Products {
 
     /// Those of `skus` that exist, as they are.
     pub async fn find_now(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
-        let now = Timestamp::now();
-        Ok(self.recent.keep(now, self.look_up(skus).await?))
+        self.recent.find_now(skus, Timestamp::now(), async |skus| self.look_up(skus).await).await
     }
 
     async fn look_up(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
         let mut known = self.catalogue.find(skus).await?;
-        let missing = skus.iter().filter(|sku| !known.contains_key(*sku));
-        let asked = try_join_all(missing.map(|sku| self.ask(sku))).await?;
-        for product in asked.into_iter().flatten() {
-            // It is known now; that it is not kept costs the next one who asks for it.
-            if let Err(error) = self.catalogue.project(&product).await {
+        let missing: Vec<&Sku> = skus.iter().filter(|sku| !known.contains_key(*sku)).collect();
+        if missing.is_empty() {
+            return Ok(known);
+        }
+        let asked = self.ask(&missing).await?;
+        // They are known now; what is not kept costs the next one who asks for it.
+        join_all(asked.iter().map(async |product| {
+            if let Err(error) = self.catalogue.project(product).await {
                 tracing::warn!(error = chain(&error), "a product was not kept in the catalogue");
             }
-            known.insert(product.sku.clone(), product);
-        }
+        }))
+        .await;
+        known.extend(asked.into_iter().map(|product| (product.sku.clone(), product)));
         Ok(known)
     }
 
-    async fn ask(&self, sku: &Sku) -> Result<Option<Product>, StoreError> {
+    /// One invocation, however many they are.
+    async fn ask(&self, skus: &[&Sku]) -> Result<Vec<Product>, StoreError> {
         #[derive(Deserialize)]
         struct Answer {
-            item: Option<Value>,
+            items: Vec<Value>,
         }
-        let payload = Blob::new(json!({"productId": sku}).to_string());
+        let payload = Blob::new(json!({"productIds": skus}).to_string());
         let call = self.inventory.invoke().function_name(&self.get_item_function).payload(payload);
         let answer = call.send().await?;
         if let Some(error) = answer.function_error() {
@@ -106,9 +117,6 @@ impl Products {
         }
         let body = answer.payload.map(Blob::into_inner).unwrap_or_default();
         let answer: Answer = serde_json::from_slice(&body).map_err(StoreError::corrupt)?;
-        let Some(item) = answer.item else { return Ok(None) };
-        let sequence = item["version"].as_u64().ok_or_else(|| StoreError::corrupt("no version"))?;
-        let entry: CatalogueEntry = serde_json::from_value(item).map_err(StoreError::corrupt)?;
-        entry.into_product(sequence).map(Some)
+        answer.items.into_iter().map(told).collect()
     }
 }

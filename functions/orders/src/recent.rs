@@ -11,21 +11,25 @@ use trackops_domain::{Sku, Timestamp};
 /// How long an order may go by what was looked up: an older price holds this much longer.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
+/// How long what was not found is not looked up again: a new product can be ordered this much later.
+const UNKNOWN_FOR: Duration = Duration::from_secs(2);
+
 /// Products kept, of some 300 bytes each; those asked for least give way.
 const MOST: usize = 1000;
 
 pub struct Recent {
     /// With the time of the wall: the other clock may stand still while the environment is frozen.
     products: Cache<Sku, (Timestamp, Product)>,
+    /// Of their own, so that made-up ids do not push out what is sold.
+    unknown: Cache<Sku, Timestamp>,
 }
 
 impl Recent {
     pub fn new() -> Self {
-        Self { products: Cache::new(MOST) }
+        Self { products: Cache::new(MOST), unknown: Cache::new(MOST) }
     }
 
-    /// Those of `skus` that exist; `look_up` is asked for what is not known, or not any more. What it does not find is
-    /// not remembered: a new product can be ordered at once.
+    /// Those of `skus` that exist; `look_up` is asked for what is not known, or not any more.
     pub async fn find(
         &self,
         skus: &[Sku],
@@ -35,25 +39,48 @@ impl Recent {
         let known = |sku: &Sku| Some((sku.clone(), self.get(sku, now)?));
         let mut found: HashMap<Sku, Product> = skus.iter().filter_map(known).collect();
         let rest: Vec<Sku> = skus.iter().filter(|sku| !found.contains_key(*sku)).cloned().collect();
-        if !rest.is_empty() {
-            found.extend(self.keep(now, look_up(&rest).await?));
-        }
+        found.extend(self.find_now(&rest, now, look_up).await?);
         Ok(found)
     }
 
-    /// Remembers what was looked up at `now`, or begun to be.
-    pub fn keep(&self, now: Timestamp, found: HashMap<Sku, Product>) -> HashMap<Sku, Product> {
-        for (sku, product) in &found {
-            self.products.insert(sku.clone(), (now, product.clone()));
+    /// Those of `skus` that exist, as they are at `now`; only what has just not been there is not looked up.
+    pub async fn find_now(
+        &self,
+        skus: &[Sku],
+        now: Timestamp,
+        look_up: impl AsyncFnOnce(&[Sku]) -> Result<HashMap<Sku, Product>, StoreError>,
+    ) -> Result<HashMap<Sku, Product>, StoreError> {
+        let asked: Vec<Sku> = skus.iter().filter(|sku| !self.lacks(sku, now)).cloned().collect();
+        if asked.is_empty() {
+            return Ok(HashMap::new());
         }
-        found
+        let found = look_up(&asked).await?;
+        self.keep(&asked, &found, now);
+        Ok(found)
+    }
+
+    fn keep(&self, asked: &[Sku], found: &HashMap<Sku, Product>, now: Timestamp) {
+        for sku in asked {
+            match found.get(sku) {
+                Some(product) => self.products.insert(sku.clone(), (now, product.clone())),
+                None => self.unknown.insert(sku.clone(), now),
+            }
+        }
     }
 
     fn get(&self, sku: &Sku, now: Timestamp) -> Option<Product> {
         let (at, product) = self.products.get(sku)?;
-        // Also when the clock was set back.
-        (at <= now && now.since(at) < KEPT_FOR).then_some(product)
+        is_fresh(at, now, KEPT_FOR).then_some(product)
     }
+
+    fn lacks(&self, sku: &Sku, now: Timestamp) -> bool {
+        self.unknown.get(sku).is_some_and(|at| is_fresh(at, now, UNKNOWN_FOR))
+    }
+}
+
+/// No longer so when the clock was set back.
+fn is_fresh(at: Timestamp, now: Timestamp, kept_for: Duration) -> bool {
+    at <= now && now.since(at) < kept_for
 }
 
 #[cfg(test)]
@@ -119,14 +146,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_exist_is_asked_for_each_time() {
+    async fn what_does_not_exist_is_looked_up_once_in_two_seconds_whoever_asks_for_it() {
         let (recent, shelf) = (Recent::new(), Shelf::default());
-        for _ in 0..2 {
+        for _ in 0..3 {
             assert_eq!(shelf.price(&recent, "TEA", START).await, None);
-            assert_eq!(shelf.asked(), ["TEA"]);
         }
+        let tea = ["TEA".parse().unwrap()];
+        let nobody = async |_: &[Sku]| unreachable!("it was just not there");
+        assert!(recent.find_now(&tea, START, nobody).await.unwrap().is_empty());
+        assert_eq!(shelf.asked(), ["TEA"]);
         shelf.put("TEA", 100);
-        assert_eq!(shelf.price(&recent, "TEA", START).await, Some(100));
+        let later = START.plus(UNKNOWN_FOR);
+        let last = later.minus(Duration::from_millis(1));
+        assert_eq!(shelf.price(&recent, "TEA", last).await, None);
+        assert_eq!(shelf.price(&recent, "TEA", later).await, Some(100));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_not_known_to_be_missing_is_looked_up() {
+        let (recent, shelf) = (Recent::new(), Shelf::default());
+        shelf.price(&recent, "GONE", START).await;
+        let both = ["GONE", "TEA"].map(|sku| sku.parse().unwrap());
+        let look_up = async |skus: &[Sku]| {
+            assert_eq!(skus, &both[1..]);
+            Ok(HashMap::from([(skus[0].clone(), product("TEA", 100))]))
+        };
+        assert_eq!(recent.find(&both, START, look_up).await.unwrap().len(), 1);
     }
 
     #[tokio::test]
@@ -143,8 +188,11 @@ mod tests {
         let recent = Recent::new();
         for number in 0..3 * MOST {
             let product = product(&format!("TEA-{number}"), 100);
-            recent.keep(START, HashMap::from([(product.sku.clone(), product)]));
+            let missing = format!("NONE-{number}").parse().unwrap();
+            let asked = [product.sku.clone(), missing];
+            recent.keep(&asked, &HashMap::from([(product.sku.clone(), product)]), START);
         }
         assert!(recent.products.len() <= MOST, "{}", recent.products.len());
+        assert!(recent.unknown.len() <= MOST, "{}", recent.unknown.len());
     }
 }

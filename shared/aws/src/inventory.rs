@@ -128,6 +128,12 @@ impl Inventory {
         self.table.load(&StockItem::key(sku)).await
     }
 
+    /// Those of at most [`BATCH`](crate::aggregate::BATCH) products that exist, in any order.
+    pub async fn find_items(&self, skus: &[Sku]) -> Result<Vec<StockItem>, StoreError> {
+        let items = self.table.items(skus.iter().map(StockItem::key).collect(), true).await?;
+        items.into_iter().map(|item| Ok(from_item(item)?)).collect()
+    }
+
     /// Changes an item as `decide` says; decides anew when a reservation, or anybody else, was faster.
     pub async fn change_item<E: From<StoreError>>(
         &self,
