@@ -84,6 +84,7 @@ Resources:
         MISSING_AUTHENTICATION_TOKEN:
           StatusCode: 404
           ResponseTemplates: {application/json: '{"told": "not there"}'}
+  Bytes: {Type: AWS::Serverless::Api, Properties: {StageName: v1, BinaryMediaTypes: ["*~1*"]}}
   Echo:
     Type: AWS::Serverless::Function
     Properties:
@@ -91,6 +92,7 @@ Resources:
       Events:
         Post: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /echo, Method: post}}
         Any: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /echo, Method: any}}
+        Bytes: {Type: Api, Properties: {RestApiId: !Ref Bytes, Path: /bytes, Method: post}}
         Closed: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /echo/closed, Method: post}}
   Queue: {Type: AWS::SQS::Queue, Properties: {VisibilityTimeout: 1}}
   FromQueue:
@@ -130,6 +132,7 @@ Resources:
 STREAMS
 Outputs:
   ApiId: {Value: !Ref Api}
+  BytesId: {Value: !Ref Bytes}
   Queue: {Value: !Ref Queue}
   Dropped: {Value: !Ref Dropped}
   Saga: {Value: !Ref Saga}
@@ -375,6 +378,20 @@ class Patches(unittest.TestCase):
             return cloud.http("POST", cloud.api("/echo/closed"), {})[0] == 429
 
         self.needs("api_gateway.decode_method_settings", as_aws)
+
+    def test_a_body_reaches_the_function_as_the_bytes_that_were_sent(self):
+        def as_aws(cloud):
+            address = f"{cloud.url}/_aws/execute-api/{cloud.outputs['BytesId']}/v1/bytes"
+            for headers in ({"Content-Type": "application/json; charset=utf-8"}, {"Content-Type": ""}):
+                request = urllib.request.Request(address, b"Caf\xe9", headers, method="POST")
+                with contextlib.suppress(urllib.error.HTTPError):
+                    urllib.request.urlopen(request, timeout=WAIT_SECONDS).close()
+                event = cloud.events("echo")[-1]
+                if (event["isBase64Encoded"], event["body"]) != (True, "Q2Fm6Q=="):
+                    return False
+            return True
+
+        self.needs("api_gateway.decode_binary_media_types", as_aws)
 
     def test_an_alarm_on_an_expression_is_accepted(self):
         template = """

@@ -163,7 +163,8 @@ fn the_documents_have_exactly_the_endpoints_that_are_deployed() {
     let template = template();
     let mut deployed = BTreeSet::new();
     for (_, function) in functions(&template).filter(|(_, it)| binary(it) != FALLBACK) {
-        for (api, path, method) in api_events(function) {
+        // What GET has, HEAD has without saying: the documents would be twice as long.
+        for (api, path, method) in api_events(function).filter(|event| event.2 != "HEAD") {
             let service = api.trim_end_matches("Api").to_lowercase();
             let binary = binary(function).to_owned();
             deployed.insert((service, method.to_owned(), path.to_owned(), binary));
@@ -287,11 +288,107 @@ fn every_api_has_limits_and_those_of_a_method_are_of_one_that_there_is() {
             let path = format!("/{}", path.replace("~1", "/"));
             let method = setting["HttpMethod"].as_str().expect("a method");
             assert!(events.contains(&(api, path.as_str(), method)), "{api} has no {method} {path}");
-            let limit = |name: &str| setting[name].as_u64().unwrap_or_default();
+            let limit = |name: &str| number(&template, &setting[name]);
             let (rate, burst) = (limit("ThrottlingRateLimit"), limit("ThrottlingBurstLimit"));
             assert!(0 < rate && rate <= burst, "{api} {method} {path}: {rate} a second, {burst}");
         }
     }
+}
+
+#[test]
+fn where_there_is_get_there_is_head_by_the_same_function_and_with_the_same_limit() {
+    let template = template();
+    let taken = |method: &str| -> BTreeSet<_> {
+        let of = |(name, function)| api_events(function).map(move |event| (name, event));
+        let events = functions(&template).filter(|(_, it)| binary(it) != FALLBACK).flat_map(of);
+        let events = events.filter(|(_, event)| event.2 == method);
+        events.map(|(name, (api, path, _))| (name, api, path)).collect()
+    };
+    assert!(!taken("GET").is_empty());
+    assert_eq!(taken("HEAD"), taken("GET"));
+    for (api, properties) in apis(&template) {
+        let limits = |method: &str| -> BTreeSet<_> {
+            let settings = properties["MethodSettings"].as_sequence().into_iter().flatten();
+            let limit = |it: &Value, name: &str| number(&template, &it[name]);
+            let settings = settings.filter(|it| it["HttpMethod"] == method).map(|it| {
+                let limits = (limit(it, "ThrottlingRateLimit"), limit(it, "ThrottlingBurstLimit"));
+                (it["ResourcePath"].as_str(), limits)
+            });
+            settings.collect()
+        };
+        assert_eq!(limits("HEAD"), limits("GET"), "{api}");
+    }
+}
+
+/// Source of the numbers: AWS Lambda's quotas. 1,000 at once is what an account has, 100 must stay with all others, and
+/// the endpoints, which have none of their own, need more than that.
+#[test]
+fn what_keeps_the_promises_has_concurrency_of_its_own_and_what_anyone_may_call_a_maximum() {
+    const ACCOUNT: u64 = 1000;
+    const FOR_ENDPOINTS: u64 = 500;
+    /// Of a step, with what it waits for; some ten times what one takes alone.
+    const SECONDS_OF_A_STEP: f64 = 0.25;
+
+    let template = template();
+    let steps: BTreeSet<&str> = resources(&template)
+        .filter(|(_, it)| it["Type"] == "AWS::Serverless::StateMachine")
+        .flat_map(|(_, it)| mapping(&it["Properties"]["DefinitionSubstitutions"]))
+        .filter_map(|(_, function)| referenced(function))
+        .collect();
+    let consumers: BTreeSet<&str> = event_source_mappings(&template)
+        .filter_map(|it| referenced(&it["Properties"]["FunctionName"]))
+        .collect();
+    let mut sum = 0;
+    for (name, function) in functions(&template) {
+        let scheduled = |(_, event): (&str, &Value)| event["Type"] == "Schedule";
+        let is_scheduled = mapping(&function["Properties"]["Events"]).any(scheduled);
+        let public = [FALLBACK, "docs", "health"];
+        let is_public = public.iter().any(|kind| binary(function).ends_with(kind));
+        let promised = is_scheduled || steps.contains(name) || consumers.contains(name);
+        let is_webhook = binary(function) == "receive-webhook";
+        let reserved = reserved(&template, function);
+        let expected = promised || is_public || is_webhook;
+        assert_eq!(reserved.is_some(), expected, "{name} has {reserved:?}");
+        if is_scheduled {
+            assert_eq!(reserved, Some(1), "{name} must not overlap itself");
+        }
+        if steps.contains(name) {
+            let orders = number(&template, &template["Parameters"]["OrdersPerSecond"]["Default"]);
+            let at_once = orders as f64 * SECONDS_OF_A_STEP;
+            assert!(reserved.unwrap_or_default() as f64 >= at_once, "{name}: {at_once} at once");
+        }
+        sum += reserved.unwrap_or_default();
+    }
+    assert!(sum + FOR_ENDPOINTS <= ACCOUNT, "{sum} are reserved");
+
+    for mapping in event_source_mappings(&template) {
+        let properties = &mapping["Properties"];
+        let most = &properties["ScalingConfig"]["MaximumConcurrency"];
+        let function = referenced(&properties["FunctionName"]).expect("a function");
+        if !most.is_null() {
+            let reserved = reserved(&template, &template["Resources"][function]);
+            // More would be delivered and throttled, and received in vain.
+            assert_eq!(reserved, Some(number(&template, most)), "{function}");
+        }
+    }
+}
+
+/// What `ReservedConcurrentExecutions: !If [ReserveConcurrency, <number>, ...]` is, if it is reserved.
+fn reserved(template: &Value, function: &Value) -> Option<u64> {
+    let Value::Tagged(choice) = &function["Properties"]["ReservedConcurrentExecutions"] else {
+        return None;
+    };
+    assert_eq!(choice.value[0], "ReserveConcurrency", "only a condition takes it away");
+    Some(number(template, &choice.value[1]))
+}
+
+/// A number, or the default of the parameter that it refers to.
+fn number(template: &Value, value: &Value) -> u64 {
+    let value = match referenced(value) {
+        Some(parameter) => &template["Parameters"][parameter]["Default"],
+        None => value,
+    };
+    value.as_u64().unwrap_or_else(|| panic!("{value:?} is no number"))
 }
 
 #[test]

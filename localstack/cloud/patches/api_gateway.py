@@ -16,6 +16,7 @@ def apply():
     import_any_methods()
     import_gateway_responses()
     decode_method_settings()
+    decode_binary_media_types()
 
 
 class FunctionFailed(Exception):
@@ -103,3 +104,25 @@ def decode_method_settings():
         return {decoded(key.removeprefix("/~1")): value for key, value in settings.items()}
 
     provisioners._apigw_method_settings = method_settings
+
+
+def decode_binary_media_types():
+    """CloudFormation takes the binary media types of an API encoded, `*~1*` for `*/*`.
+
+    ministack takes them as they are, and passes every body as text, in which bytes that are not
+    UTF-8 are replaced. A body without a media type is one of `application/json` on AWS.
+    """
+    original = apigateway_v1._import_rest_api
+    matches = apigateway_v1._media_type_matches
+
+    def import_rest_api(definition, base=None):
+        decoded = apigateway_v1._decode_json_pointer_token
+        base = dict(base or {})
+        base["binaryMediaTypes"] = [decoded(each) for each in base.get("binaryMediaTypes") or []]
+        return original(definition, base)
+
+    def media_type_matches(media_type, binary_media_types):
+        return matches(media_type or "application/json", binary_media_types)
+
+    apigateway_v1._import_rest_api = import_rest_api
+    apigateway_v1._media_type_matches = media_type_matches

@@ -13,10 +13,11 @@ pub struct WebhookSecret(String);
 
 impl WebhookSecret {
     /// The value of `TrackOps-Signature`: HMAC-SHA256 over `<timestamp>.<body>`.
-    pub fn sign(&self, timestamp: u64, body: &str) -> String {
+    pub fn sign(&self, timestamp: u64, body: impl AsRef<[u8]>) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(self.0.as_bytes()).expect("a key of any length will do");
-        mac.update(format!("{timestamp}.{body}").as_bytes());
+        mac.update(format!("{timestamp}.").as_bytes());
+        mac.update(body.as_ref());
         format!("v1={}", hex::encode(mac.finalize().into_bytes()))
     }
 }
@@ -44,7 +45,12 @@ impl World {
     }
 
     /// Posts to the webhook as anybody could.
-    pub async fn post_webhook(&self, timestamp: u64, signature: &str, body: &str) -> Answer {
+    pub async fn post_webhook(
+        &self,
+        timestamp: u64,
+        signature: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
         let url = format!("{}/api/payments/webhook", self.system.payments);
         let request = self
             .http
@@ -52,7 +58,7 @@ impl World {
             .header("TrackOps-Timestamp", timestamp.to_string())
             .header("TrackOps-Signature", signature)
             .header("Content-Type", "application/json")
-            .body(body.to_owned());
+            .body(body.into());
         Answer::read(format!("POST {url}"), request).await
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
-use trackops_testkit::{Answer, Basket, World, unique, unix_now};
+use trackops_testkit::{Answer, Basket, World, eventually, unique, unix_now};
 
 use crate::template::{functions, mapping, referenced, template};
 
@@ -205,8 +205,8 @@ fn every_endpoint_of_the_template_is_tested_here_and_no_other() {
     for (_, function) in functions(&template) {
         for (_, event) in mapping(&function["Properties"]["Events"]) {
             let of = |name: &str| event["Properties"][name].as_str().unwrap_or_default();
-            // The rest of the methods of a path tell nothing but that they are not there.
-            if event["Type"] == "Api" && !["ANY", "OPTIONS"].contains(&of("Method")) {
+            // The rest of the methods of a path tell nothing but that they are not there; HEAD is as GET.
+            if event["Type"] == "Api" && !["ANY", "OPTIONS", "HEAD"].contains(&of("Method")) {
                 let api = referenced(&event["Properties"]["RestApiId"]).expect("it is of an API");
                 deployed.insert((api, of("Method"), of("Path")));
             }
@@ -366,6 +366,96 @@ async fn a_body_must_be_json_of_64_kib_at_most_and_say_that_it_is() {
             let status = StatusCode::from_u16(status).expect("it is a status");
             let answer = answer.expecting_problem(status);
             assert_kind(&answer, kind);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_read_as_the_bytes_that_were_sent() {
+    let world = World::new().await;
+    let things = Things::of(&world).await;
+    for endpoint in ENDPOINTS.into_iter().filter(|endpoint| endpoint.required.is_some()) {
+        let id = things.id(endpoint.path);
+        let with = |request: RequestBuilder| {
+            let body = b"{\"reason\": \"Caf\xe9\"}".to_vec();
+            request.header("content-type", "application/json").body(body)
+        };
+        let answer = ask_as_operator(&world, endpoint, id, with).await;
+        let answer = answer.expecting_problem(StatusCode::BAD_REQUEST);
+        assert_eq!(answer.body["detail"], "It is not UTF-8 from byte 15 on, counted from 0.");
+    }
+
+    // One key, and bodies that would be the same if what is no UTF-8 were replaced.
+    let tea = world.stock("TEA", 5).await;
+    let url = format!("{}/api/orders", world.system.orders);
+    let (_, key) = world.customer.keyed(Basket::of(&tea, 1));
+    for odd in [b"\xe9", b"\xe8"] {
+        let order =
+            Basket::of(&tea, 1).with("deliveryInstructions", json!("Caf?")).body().to_string();
+        let (before, after) = order.split_once("Caf?").expect("it is in it");
+        let body = [before.as_bytes(), b"Caf", odd, after.as_bytes()].concat();
+        let request = world.http.post(&url).header("authorization", world.customer.authorization());
+        let request = request.header("content-type", "application/json; charset=utf-8");
+        let request = request.header("idempotency-key", &key).body(body);
+        let answer = Answer::read(format!("POST {url}"), request).await;
+        assert_kind(&answer.expecting_problem(StatusCode::BAD_REQUEST), "malformed-json");
+    }
+
+    // What a webhook's signature is of.
+    let (secret, now) = (world.webhook_secret().await, unix_now());
+    let body = b"{\"outcome\": \"\xe9\"}";
+    let answer = world.post_webhook(now, &secret.sign(now, body), body).await;
+    assert_kind(&answer.expecting_problem(StatusCode::BAD_REQUEST), "malformed-json");
+}
+
+#[tokio::test]
+async fn what_could_not_be_addressed_or_is_not_paid_in_any_more_is_not_created() {
+    let world = World::new().await;
+    let item = |sku: &str, currency: &str| {
+        json!({
+            "productId": sku, "productName": "Tea", "unitPrice": "1.00", "currency": currency,
+            "availableQuantity": 5,
+        })
+    };
+    for sku in [".", "..", "", "%2F", "a/b"] {
+        let answer = world.operator.create_item(&item(sku, "EUR")).await;
+        let answer = answer.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(pointers(&answer), ["/productId"], "{sku}");
+    }
+    for withdrawn in ["HRK", "BGN", "XAU", "XXX", "CHE"] {
+        let answer = world.operator.create_item(&item(&unique("TEA"), withdrawn)).await;
+        let answer = answer.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(pointers(&answer), ["/currency"], "{withdrawn}");
+    }
+}
+
+#[tokio::test]
+async fn a_customer_of_any_openid_provider_orders_and_finds_what_is_theirs() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let long = unique("s") + &"s".repeat(255);
+    for subject in
+        [unique("auth0|a+b/c=="), unique("o'hara {1}, x@example.com:"), long[..255].to_owned()]
+    {
+        let token = world.system.token("customer", &subject).expect("the issuer signs");
+        let customer = world.stranger(Some(&token));
+        let (basket, _) = customer.keyed(Basket::of(&tea, 1));
+        let order = customer.order(&basket).await;
+        assert_eq!(customer.order(&basket).await.order_id, order.order_id);
+        let theirs = Url::parse_with_params("http://x/api/orders", [("customerId", &subject)]);
+        let theirs = theirs.expect("it is an address");
+        // A plus is a blank in forms alone.
+        let theirs =
+            format!("/api/orders?{}", theirs.query().unwrap_or_default().replace('+', "%20"));
+        for (caller, path) in [(&customer, "/api/orders"), (&world.operator, &theirs)] {
+            eventually(&format!("the order of {subject} in its list"), async || {
+                let list = caller.ask_orders(Method::GET, path, None, None).await;
+                let list = list.expecting(StatusCode::OK).body;
+                let orders = list["items"].as_array().cloned().unwrap_or_default();
+                let ids: Vec<_> = orders.iter().map(|order| &order["orderId"]).collect();
+                if ids == [&json!(order.order_id)] { Ok(()) } else { Err(list.to_string()) }
+            })
+            .await;
         }
     }
 }
