@@ -23,6 +23,12 @@ OF_UNKNOWN_RESOURCES = ("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterfac
 # Services whose ARNs name no kind: `bucket/*` is within one bucket, `table/*` is every table.
 WITHOUT_KIND = ("s3", "sns", "sqs")
 
+# Of a message, at 60 seconds each: as long as others may take all concurrency.
+LEAST_RECEIVES = 30
+
+# Seconds that a scheduled run may wait: then the next one is due.
+LONGEST_WAIT = 60
+
 IAM_ACTIONS = load_resource(AdditionalSpecs, "Policies.json")
 
 
@@ -185,6 +191,77 @@ def consumers_report_each_failed_record(resources):
             yield name, "fails whole batches: set FunctionResponseTypes: [ReportBatchItemFailures]"
 
 
+def queue_consumers_have_a_maximum(resources):
+    """Without one a backlog takes the concurrency of the account, and what is then throttled is received in vain."""
+    for name, mapping in of_type(resources, "AWS::Lambda::EventSourceMapping"):
+        queue = resources.get(consumed_by(mapping), {})
+        if queue.get("Type") != "AWS::SQS::Queue":
+            continue
+        if "MaximumConcurrency" not in mapping.get("ScalingConfig", {}):
+            yield name, "takes all concurrency there is: set ScalingConfig: {MaximumConcurrency: ...}"
+        receives = queue["Properties"].get("RedrivePolicy", {}).get("maxReceiveCount", LEAST_RECEIVES)
+        if receives < LEAST_RECEIVES:
+            yield (
+                consumed_by(mapping),
+                f"gives a message up after {receives} receives, and a throttled one is received too: "
+                f"set maxReceiveCount to {LEAST_RECEIVES} or more",
+            )
+
+
+def what_is_invoked_and_not_waited_for_is_not_repeated_by_lambda(resources):
+    """Lambda invokes again twice what fails so, beside the next run of a schedule."""
+    settings = {
+        referenced(values.get("FunctionName")): values
+        for _, values in of_type(resources, "AWS::Lambda::EventInvokeConfig")
+    }
+    functions = dict(of_type(resources, "AWS::Lambda::Function"))
+    for source, function, target, is_schedule in asynchronous(resources):
+        if function not in functions:
+            continue
+        values = settings.get(function, {})
+        if values.get("MaximumRetryAttempts") != 0:
+            yield function, f"is run again by Lambda for {source}: set EventInvokeConfig: {{MaximumRetryAttempts: 0}}"
+        if not is_schedule:
+            continue
+        if not 60 <= values.get("MaximumEventAgeInSeconds", 21600) <= LONGEST_WAIT:
+            yield (
+                function,
+                f"runs late for {source}: set EventInvokeConfig: {{MaximumEventAgeInSeconds: {LONGEST_WAIT}}}",
+            )
+        if target.get("RetryPolicy", {}).get("MaximumEventAgeInSeconds", 86400) > LONGEST_WAIT:
+            yield source, f"delivers late: set RetryPolicy: {{MaximumEventAgeInSeconds: {LONGEST_WAIT}}}"
+        if 1 not in choices(functions[function].get("ReservedConcurrentExecutions")):
+            yield function, "may run beside itself: set ReservedConcurrentExecutions: 1"
+
+
+def asynchronous(resources):
+    """`(logical id, function, target, whether it is a schedule)` of what invokes a function and does not wait for it."""
+    for name, rule in of_type(resources, "AWS::Events::Rule"):
+        for target in rule.get("Targets", []):
+            yield name, referenced(target.get("Arn")), target, "ScheduleExpression" in rule
+    for name, schedule in of_type(resources, "AWS::Scheduler::Schedule"):
+        target = schedule.get("Target", {})
+        yield name, referenced(target.get("Arn")), target, True
+    for name, subscription in of_type(resources, "AWS::SNS::Subscription"):
+        if subscription.get("Protocol") == "lambda":
+            yield name, referenced(subscription.get("Endpoint")), subscription, False
+
+
+def referenced(value):
+    """The logical id of the resource that a value names."""
+    match value:
+        case {"Fn::GetAtt": [name, _]} | {"Ref": name}:
+            return name
+
+
+def choices(value):
+    """What a value may be, by conditions that are not about where it is deployed."""
+    match value:
+        case {"Fn::If": [_, *branches]}:
+            return [choice for branch in branches for choice in choices(branch)]
+    return [value]
+
+
 def rules_are_of_our_bus(resources):
     """A parameter, such as the one that chooses the bus, is no bus; a local cloud takes any name."""
     buses = [name for name, _ in of_type(resources, "AWS::Events::EventBus")]
@@ -253,6 +330,8 @@ RULES = (
     roles_have_no_policies_of_aws,
     queues_are_encrypted_and_have_a_dead_letter_queue,
     consumers_report_each_failed_record,
+    queue_consumers_have_a_maximum,
+    what_is_invoked_and_not_waited_for_is_not_repeated_by_lambda,
     rules_are_of_our_bus,
     tables_survive_a_mistake,
 )

@@ -16,6 +16,7 @@ Parameters:
   Deployment: {Type: String, Default: aws, AllowedValues: [aws, local]}
 Conditions:
   OnAws: !Equals [!Ref Deployment, aws]
+  Reserve: !Not [!Equals [!Ref Deployment, small]]
 Globals:
   Function: {CodeUri: ./, Handler: bootstrap, Runtime: provided.al2023, Timeout: 10}
 Resources:
@@ -38,7 +39,7 @@ Resources:
     Properties:
       SqsManagedSseEnabled: true
       VisibilityTimeout: 60
-      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 5}
+      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 30}
   Consumer:
     Type: AWS::Serverless::Function
     Properties:
@@ -62,7 +63,26 @@ Resources:
     Properties:
       FunctionName: !Ref Consumer
       EventSourceArn: !GetAtt Queue.Arn
+      ScalingConfig: {MaximumConcurrency: 10}
       FunctionResponseTypes: [ReportBatchItemFailures]
+  Scheduled:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: !Sub ${AWS::StackName}-scheduled
+      ReservedConcurrentExecutions: !If [Reserve, 1, !Ref "AWS::NoValue"]
+      EventInvokeConfig:
+        MaximumRetryAttempts: 0
+        MaximumEventAgeInSeconds: 60
+      Policies: []
+      Events:
+        EveryMinute:
+          Type: Schedule
+          Properties:
+            Schedule: rate(1 minute)
+            RetryPolicy: {MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}
+  ScheduledLogs:
+    Type: AWS::Logs::LogGroup
+    Properties: {LogGroupName: !Sub "/aws/lambda/${AWS::StackName}-scheduled", RetentionInDays: 14}
 """
 
 MACHINE = {
@@ -135,6 +155,43 @@ class Template(unittest.TestCase):
         start, end = lines.index("      Policies:"), lines.index("  ConsumerLogs:")
         self.refused("\n".join(lines[start:end]), "", "says nothing of its rights")
 
+    def test_a_consumer_without_a_maximum_is_refused(self):
+        scaling = "      ScalingConfig: {MaximumConcurrency: 10}\n"
+        self.refused(scaling, "", "MaximumConcurrency")
+
+    def test_a_queue_whose_messages_are_soon_given_up_is_refused(self):
+        self.refused("maxReceiveCount: 30", "maxReceiveCount: 29", "maxReceiveCount")
+
+    def test_a_schedule_whose_runs_lambda_repeats_is_refused(self):
+        twice = "        MaximumRetryAttempts: 0\n        MaximumEventAgeInSeconds: 60\n"
+        for kept, because in (
+            ("        MaximumEventAgeInSeconds: 60\n", "MaximumRetryAttempts"),
+            ("        MaximumRetryAttempts: 0\n", "MaximumEventAgeInSeconds"),
+            (twice.replace("0\n", "1\n", 1), "MaximumRetryAttempts"),
+            (twice.replace("60", "61"), "MaximumEventAgeInSeconds"),
+        ):
+            self.refused(twice, kept, because)
+
+    def test_a_schedule_whose_runs_come_late_is_refused(self):
+        policy = "            RetryPolicy: {MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60}\n"
+        self.refused(policy, "", "RetryPolicy")
+
+    def test_a_schedule_whose_runs_may_overlap_is_refused(self):
+        for other in ("Reserve, 2", 'Reserve, !Ref "AWS::NoValue"'):
+            self.refused("Reserve, 1", other, "may run beside itself")
+
+    def test_an_event_that_lambda_repeats_is_refused(self):
+        rule = """
+  Direct:
+    Type: AWS::Events::Rule
+    Properties:
+      EventPattern: {source: [other]}
+      Targets: [{Id: direct, Arn: !GetAtt Consumer.Arn}]
+"""
+        found = self.findings(GOOD + rule)
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("is run again by Lambda for Direct", found[0])
+
     def test_a_wildcard_action_is_refused(self):
         self.refused("dynamodb:Query", "dynamodb:*", "name each action")
 
@@ -173,6 +230,7 @@ class Template(unittest.TestCase):
           Type: SQS
           Properties:
             Queue: !GetAtt Queue.Arn
+            ScalingConfig: {MaximumConcurrency: 10}
             FunctionResponseTypes: [ReportBatchItemFailures]
 """
         rights = "      Policies:\n"
@@ -187,7 +245,7 @@ class Template(unittest.TestCase):
 
     def test_a_consumed_queue_without_a_dead_letter_queue_is_refused(self):
         self.refused(
-            "      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 5}\n",
+            "      RedrivePolicy: {deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 30}\n",
             "",
             "no dead-letter queue",
         )
