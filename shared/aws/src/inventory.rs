@@ -131,7 +131,7 @@ impl Inventory {
     /// Those of at most [`BATCH`](crate::aggregate::BATCH) products that exist, in any order.
     pub async fn find_items(&self, skus: &[Sku]) -> Result<Vec<StockItem>, StoreError> {
         let items = self.table.items(skus.iter().map(StockItem::key).collect(), true).await?;
-        items.into_iter().map(|item| Ok(from_item(item)?)).collect()
+        items.into_iter().map(|item| read(item, StockItem::SCHEMA)).collect()
     }
 
     /// Changes an item as `decide` says; decides anew when a reservation, or anybody else, was faster.
