@@ -27,7 +27,7 @@ impl Publisher for Careless {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let config = clients::config()?;
-    let table = Table::connect(&config, env("TABLE")?).await?;
+    let table = Table::connect(&config, env("TABLE")?).await;
     let bus = Careless(EventBus::connect(&config, Some(&env("EVENT_SOURCE")?)).await?);
     let relay = Relay { bus, store: store(&config)? };
     let relay = |event: LambdaEvent<Stream>| async {

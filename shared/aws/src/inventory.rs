@@ -518,16 +518,24 @@ mod tests {
     async fn reserve(
         transactions: impl IntoIterator<Item = (u16, Value)>,
     ) -> (Result<Reservation, StoreError>, Vec<Value>) {
+        reserve_of(1, |look| [look].into_iter().chain(transactions)).await
+    }
+
+    /// Asks a DynamoDB that has one TEA, of which so many are available, and answers so: given what it says of them.
+    async fn reserve_of<A: IntoIterator<Item = (u16, Value)>>(
+        available: u32,
+        answers: impl FnOnce((u16, Value)) -> A,
+    ) -> (Result<Reservation, StoreError>, Vec<Value>) {
         let sku: Sku = "TEA".parse().unwrap();
         let now = Timestamp::now();
         let tea = json!({
             "pk": {"S": "STOCK#TEA"}, "sku": {"S": "TEA"}, "version": {"N": "1"},
             "name": {"S": "Tea"}, "unit_price": {"N": "250"}, "currency": {"S": "EUR"},
-            "on_hand": {"N": "1"}, "available": {"N": "1"}, "low_stock_threshold": {"N": "0"},
+            "on_hand": {"N": "1"}, "available": {"N": available.to_string()}, "low_stock_threshold": {"N": "0"},
             "discontinued": {"BOOL": false}, "created_at": {"S": now}, "updated_at": {"S": now},
         });
         let look = (200, json!({"Responses": {"table": [tea]}}));
-        let dynamodb = Canned::answering([look].into_iter().chain(transactions));
+        let dynamodb = Canned::answering(answers(look));
         let wanted = Wanted {
             id: OrderId::generate(),
             lines: vec![Line { sku, quantity: 1 }],
@@ -551,6 +559,35 @@ mod tests {
         assert_eq!(asked.len(), 3);
         assert!(asked[0]["ClientRequestToken"].is_string());
         assert!(asked.iter().all(|request| *request == asked[0]), "{asked:#?}");
+    }
+
+    /// With no unit left, and a due index that says this first.
+    async fn reserve_short(due: (u16, Value)) -> Result<Reservation, StoreError> {
+        let answers = |look: (u16, Value)| {
+            let due = [due].into_iter().chain(vec![(200, json!({"Items": []})); 7]);
+            let then = [look.clone(), (200, json!({}))];
+            [look].into_iter().chain(due).chain(then).collect::<Vec<_>>()
+        };
+        reserve_of(0, answers).await.0
+    }
+
+    #[tokio::test]
+    async fn holds_that_cannot_be_looked_at_delay_a_refusal_and_do_not_decide_it() {
+        let answer = reserve_short((400, error("ThrottlingException"))).await;
+        assert!(matches!(answer, Err(StoreError::Busy(_))), "{answer:?}");
+        let more = json!({
+            "Items": [],
+            "LastEvaluatedKey": {"pk": {"S": "RES#1"}, "due": {"S": "0"}, "due_at": {"S": "2026"}},
+        });
+        let answer = reserve_short((200, more)).await;
+        assert!(matches!(answer, Err(StoreError::Busy(_))), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_due_key_without_an_id_is_in_no_reservations_way() {
+        let odd = json!({"Items": [{"pk": {"S": "RES#no-id"}, "due_at": {"S": "2026"}}]});
+        let refused = reserve_short((200, odd)).await.unwrap();
+        assert_eq!(refused.shortages.len(), 1);
     }
 
     #[tokio::test]
