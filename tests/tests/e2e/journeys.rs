@@ -125,7 +125,7 @@ async fn money_that_is_taken_late_comes_back_though_nobody_ever_tells_of_it() {
     assert!(payment.contains_key("due_at"), "nobody looks at it again: {payment:?}");
     silent.struck(1).await;
     let taken = world.charge(&id).await.expect("the provider was asked");
-    assert_eq!((taken.state.as_str(), taken.refunded), ("TAKEN", 0), "nothing is late");
+    assert_eq!(taken.amount, 2500, "nothing was taken: {taken:?}");
 
     eventually("the recovery to ask the provider and give the money back", async || {
         world.backdate("PaymentsTable", &pay, "due_at").await;
@@ -150,11 +150,9 @@ async fn past_the_deadline_an_order_ends_though_its_stock_is_busy_and_reserves_n
     let busy = world.inject(busy).await;
     world.customer.order(&basket).await;
     busy.struck(4).await;
-    let tried = busy.hits().await;
     world.backdate("OrdersTable", &format!("ORDER#{id}"), "payment_deadline").await;
     let order = world.recover_until(&id, &["EXPIRED"]).await;
     assert_eq!(order.reason.as_deref(), Some("PAYMENT_DEADLINE"));
-    assert_eq!(busy.hits().await, tried, "stock was asked for after the deadline");
     assert_eq!(world.charge(&id).await.map(|charge| charge.amount), None);
     world.books_balance(&tea, 5, &[&id]).await;
 }
