@@ -128,7 +128,7 @@ impl Inventory {
         self.table.load(&StockItem::key(sku)).await
     }
 
-    /// Those of at most [`BATCH`](crate::aggregate::BATCH) products that exist, in any order.
+    /// Those of at most 100 products that exist, in any order.
     pub async fn find_items(&self, skus: &[Sku]) -> Result<Vec<StockItem>, StoreError> {
         let items = self.table.items(skus.iter().map(StockItem::key).collect(), true).await?;
         items.into_iter().map(|item| read(item, StockItem::SCHEMA)).collect()

@@ -49,7 +49,7 @@ impl World {
         &self,
         timestamp: u64,
         signature: &str,
-        body: impl Into<Vec<u8>>,
+        body: impl AsRef<[u8]>,
     ) -> Answer {
         let url = format!("{}/api/payments/webhook", self.system.payments);
         let request = self
@@ -58,7 +58,7 @@ impl World {
             .header("TrackOps-Timestamp", timestamp.to_string())
             .header("TrackOps-Signature", signature)
             .header("Content-Type", "application/json")
-            .body(body.into());
+            .body(body.as_ref().to_vec());
         Answer::read(format!("POST {url}"), request).await
     }
 }
