@@ -335,9 +335,8 @@ fn what_keeps_the_promises_has_concurrency_of_its_own_and_what_anyone_may_call_a
         .flat_map(|(_, it)| mapping(&it["Properties"]["DefinitionSubstitutions"]))
         .filter_map(|(_, function)| referenced(function))
         .collect();
-    let consumers: BTreeSet<&str> = event_source_mappings(&template)
-        .filter_map(|it| referenced(&it["Properties"]["FunctionName"]))
-        .collect();
+    let consumers: BTreeSet<&str> =
+        event_source_mappings(&template).filter_map(|it| referenced(&it["FunctionName"])).collect();
     let mut sum = 0;
     for (name, function) in functions(&template) {
         let scheduled = |(_, event): (&str, &Value)| event["Type"] == "Schedule";
@@ -361,8 +360,7 @@ fn what_keeps_the_promises_has_concurrency_of_its_own_and_what_anyone_may_call_a
     }
     assert!(sum + FOR_ENDPOINTS <= ACCOUNT, "{sum} are reserved");
 
-    for mapping in event_source_mappings(&template) {
-        let properties = &mapping["Properties"];
+    for properties in event_source_mappings(&template) {
         let most = &properties["ScalingConfig"]["MaximumConcurrency"];
         let function = referenced(&properties["FunctionName"]).expect("a function");
         if !most.is_null() {
