@@ -3,6 +3,7 @@
 A generator that leaves out an answer fails. infra/openapi/clients/ has what uses them.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -64,11 +65,9 @@ def check_types():
         call(tool("mypy"), *options, *strict, "--follow-imports=silent", script, env=environment, cwd=OUT)
     (OUT / "package.json").write_text('{"type": "module"}\n')
     shutil.copy(SOURCES / "openapi_typescript.ts", OUT)
-    call(
-        "node", NPM / "node_modules/typescript/bin/tsc", "--strict", "--target", "es2022", "--module", "nodenext",
-        "--lib", "es2022,dom", "--types", "", "--outDir", OUT / "js",
-        OUT / "openapi_typescript.ts", *(OUT / f"{service}.ts" for service in SERVICES),
-    )
+    options = {"strict": True, "target": "es2022", "module": "nodenext", "lib": ["es2022", "dom"], "types": [], "outDir": "js"}
+    (OUT / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "include": ["*.ts"]}))
+    call("node", NPM / "node_modules/typescript/bin/tsc", "--project", OUT)
     return environment
 
 

@@ -20,6 +20,10 @@ const orderOf = (productId: string): Schema["NewOrder"] => ({
   address: { streetAddress: "1 Harbour Street", city: "Galway", postalCode: "H91 E2K3", country: "IE" },
 });
 
+/** Node 18 has no `crypto` of its own. */
+let made = 0;
+const uuid = () => `00000000-0000-4000-8000-${(Date.now() * 16 + made++).toString(16).padStart(12, "0")}`;
+
 function there<T>(value: T | undefined, what: string): T {
   if (value === undefined) throw new Error(`${what} is missing`);
   return value;
@@ -31,7 +35,7 @@ function expect<Type extends string>(error: { type: Type } | undefined, type: Ty
 }
 
 const placed = await customer.POST("/api/orders", {
-  params: { header: { "Idempotency-Key": crypto.randomUUID() } },
+  params: { header: { "Idempotency-Key": uuid() } },
   body: orderOf("TEA-SENCHA-100"),
 });
 const order: Schema["Order"] = there(placed.data, "the order");
@@ -44,7 +48,7 @@ const conflict = await operator.PUT("/api/orders/{id}/status", {
   body: { status: "DELIVERED" },
 });
 expect(conflict.error, "urn:trackops:problem:status-conflict");
-const missing = await customer.GET("/api/orders/{id}", { params: { path: { id: crypto.randomUUID() } } });
+const missing = await customer.GET("/api/orders/{id}", { params: { path: { id: uuid() } } });
 expect(missing.error, "urn:trackops:problem:order-not-found");
 const invalid = await customer.POST("/api/orders", { body: orderOf("NO-SUCH-TEA") });
 expect(invalid.error, "urn:trackops:problem:invalid-request");
