@@ -101,7 +101,7 @@ impl Bare {
 fn entry(event: &OutboxEntry, bus: &str) -> PutEventsRequestEntry {
     PutEventsRequestEntry::builder()
         .event_bus_name(bus)
-        .source(event.kind.source())
+        .source(event.source().unwrap_or_default())
         .detail_type(event.kind.name())
         .time(DateTime::from_millis(event.time.millis()))
         .detail(&event.body)

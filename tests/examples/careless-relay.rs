@@ -9,7 +9,8 @@ use trackops_aws::outbox::OutboxEntry;
 use trackops_lambda::config::env;
 use trackops_relay::bus::EventBus;
 use trackops_relay::publish::Publisher;
-use trackops_relay::{Relay, Stream, relay_events, store};
+use trackops_relay::relay_events::{self, Repetitions};
+use trackops_relay::{Relay, Stream, store};
 
 struct Careless(EventBus);
 
@@ -30,8 +31,9 @@ async fn main() -> Result<(), Error> {
     let table = Table::connect(&config, env("TABLE")?).await;
     let bus = Careless(EventBus::connect(&config, Some(&env("EVENT_SOURCE")?)).await?);
     let relay = Relay { bus, store: store(&config)? };
+    let repetitions = Repetitions::begin();
     let relay = |event: LambdaEvent<Stream>| async {
-        Ok::<_, Error>(relay_events::handle(&relay, &table, event.payload).await)
+        Ok::<_, Error>(relay_events::handle(&relay, &table, &repetitions, event.payload).await)
     };
     lambda_runtime::run(service_fn(relay)).await
 }

@@ -37,7 +37,7 @@ fn mock() -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
 
 /// An event of an order; the first is its creation.
 fn event(order: &str, version: u64) -> OutboxEntry {
-    let kind = TYPES[usize::from(version > 1)];
+    let kind = TYPES[usize::from(version > 1)].into();
     let id = format!("ORDER#{order}#{version}");
     let body = format!(r#"{{"id": "{id}"}}"#);
     OutboxEntry { id, kind, time: Timestamp::from_millis(0), traceparent: None, body }

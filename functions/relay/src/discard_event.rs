@@ -53,8 +53,7 @@ async fn discard(
     let (table, text) = (outboxes.of(id.source), id.to_string());
     for attempt in 0..retry::TRIES {
         let waiting = table.unpublished(&id.aggregate).await?;
-        let outbox = waiting.iter().flat_map(|item| &item.outbox);
-        match (&waiting, outbox.map(|event| &event.id).position(|id| *id == text)) {
+        match (&waiting, waiting.as_ref().and_then(|item| item.position(&text))) {
             (Some(item), Some(0)) => {
                 // The reason first: an event must not be gone without one.
                 match store.discard(&text, &discarded).await {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use lambda_http::http::StatusCode;
 use serde::Serialize;
+use trackops_aws::outbox::{Kind, OutboxEntry};
 use trackops_aws::relay::{RefusedEvent, RelayStore};
 use trackops_aws::waiting::waiting;
 use trackops_domain::Timestamp;
-use trackops_domain::event::EventType;
 use trackops_lambda::http::{Answer, Call, Query, json};
 use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
@@ -53,6 +53,8 @@ struct PublishedType {
 struct UnpublishedView {
     aggregates: usize,
     events: u64,
+    /// Further entries that this version of the relay cannot read, and those behind them.
+    unreadable: usize,
     /// Whether these are all.
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,8 +68,9 @@ struct UnpublishedView {
 #[serde(rename_all = "camelCase")]
 struct WaitingType {
     #[serde(rename = "type")]
-    kind: EventType,
-    source: &'static str,
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
     events: u64,
     oldest_at: Timestamp,
 }
@@ -78,7 +81,7 @@ struct ParkedView {
     events: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_at: Option<Timestamp>,
-    by_type: BTreeMap<&'static str, u64>,
+    by_type: BTreeMap<String, u64>,
 }
 
 pub async fn handle(outboxes: &Outboxes, store: &RelayStore, call: Call) -> Answer {
@@ -105,8 +108,11 @@ async fn unpublished(outboxes: &Outboxes, now: Timestamp) -> Result<UnpublishedV
         let (items, next) = waiting(&tables, now, after.as_ref(), AGGREGATES).await?;
         aggregates += items.len();
         for event in items.iter().flat_map(|waiting| &waiting.item.outbox) {
-            waits.add(event.kind, event.time);
+            waits.add(event);
         }
+        // What is behind such an entry waits too, but says no more of itself.
+        waits.unreadable +=
+            items.iter().map(|waiting| waiting.item.unreadable.len()).sum::<usize>();
         after = next;
         if after.is_none() {
             break;
@@ -117,27 +123,31 @@ async fn unpublished(outboxes: &Outboxes, now: Timestamp) -> Result<UnpublishedV
 
 /// Events and the time of the oldest, by type.
 #[derive(Default)]
-struct Waits(BTreeMap<&'static str, (EventType, u64, Timestamp)>);
+struct Waits {
+    by_type: BTreeMap<String, WaitingType>,
+    unreadable: usize,
+}
 
 impl Waits {
-    fn add(&mut self, kind: EventType, at: Timestamp) {
-        let (_, events, oldest) = self.0.entry(kind.name()).or_insert((kind, 0, at));
-        *events += 1;
-        *oldest = at.min(*oldest);
+    fn add(&mut self, event: &OutboxEntry) {
+        let first = || WaitingType {
+            kind: event.kind.clone(),
+            source: event.source().map(Into::into),
+            events: 0,
+            oldest_at: event.time,
+        };
+        let of_type = self.by_type.entry(event.kind.name().to_owned()).or_insert_with(first);
+        of_type.events += 1;
+        of_type.oldest_at = event.time.min(of_type.oldest_at);
     }
 
     fn view(self, aggregates: usize, complete: bool, now: Timestamp) -> UnpublishedView {
-        let oldest_at = self.0.values().map(|(_, _, oldest)| *oldest).min();
-        let by_type = self.0.into_values().map(|(kind, events, oldest_at)| WaitingType {
-            kind,
-            source: kind.source(),
-            events,
-            oldest_at,
-        });
-        let by_type: Vec<_> = by_type.collect();
+        let by_type: Vec<_> = self.by_type.into_values().collect();
+        let oldest_at = by_type.iter().map(|of_type| of_type.oldest_at).min();
         UnpublishedView {
             aggregates,
             events: by_type.iter().map(|it| it.events).sum(),
+            unreadable: self.unreadable,
             complete,
             oldest_at,
             oldest_age_seconds: oldest_at.map(|at| now.since(at).as_secs()),
@@ -159,7 +169,7 @@ impl ParkedView {
     fn of(parked: &[RefusedEvent]) -> Self {
         let mut by_type = BTreeMap::new();
         for event in parked {
-            *by_type.entry(event.kind.name()).or_default() += 1;
+            *by_type.entry(event.kind.name().to_owned()).or_default() += 1;
         }
         let oldest_at = parked.first().map(|event| event.first_at);
         Self { events: parked.len(), oldest_at, by_type }
@@ -174,18 +184,31 @@ mod tests {
     fn what_waits_is_counted_by_type_and_as_old_as_its_oldest() {
         let at = |second: i64| Timestamp::from_millis(second * 1000);
         let mut waits = Waits::default();
-        waits.add(EventType::OrderStatusUpdated, at(50));
-        waits.add(EventType::OrderCreated, at(40));
-        waits.add(EventType::OrderStatusUpdated, at(45));
+        for (kind, second) in
+            [("order.status.updated", 50), ("order.created", 40), ("order.status.updated", 45)]
+        {
+            waits.add(&event(kind, at(second)));
+        }
         let view = waits.view(2, true, at(100));
         assert_eq!((view.aggregates, view.events, view.complete), (2, 3, true));
         assert_eq!((view.oldest_at, view.oldest_age_seconds), (Some(at(40)), Some(60)));
         let by_type: Vec<_> =
-            view.by_type.iter().map(|it| (it.kind, it.events, it.oldest_at)).collect();
-        assert_eq!(
-            by_type,
-            [(EventType::OrderCreated, 1, at(40)), (EventType::OrderStatusUpdated, 2, at(45)),]
-        );
+            view.by_type.iter().map(|it| (it.kind.name(), it.events, it.oldest_at)).collect();
+        assert_eq!(by_type, [("order.created", 1, at(40)), ("order.status.updated", 2, at(45))]);
         assert_eq!(Waits::default().view(0, true, at(0)).oldest_at, None);
+    }
+
+    #[test]
+    fn a_type_that_is_not_known_is_counted_by_the_name_that_it_has() {
+        let mut waits = Waits::default();
+        waits.add(&event("order.archived", Timestamp::from_millis(0)));
+        let view = serde_json::to_value(waits.view(1, true, Timestamp::from_millis(0))).unwrap();
+        assert_eq!(view["byType"][0]["type"], "order.archived");
+        assert_eq!(view["byType"][0]["source"], "trackops.orders");
+    }
+
+    fn event(kind: &str, time: Timestamp) -> OutboxEntry {
+        let body = r#"{"source": "/trackops.orders"}"#.to_owned();
+        OutboxEntry { id: "ORDER#1#1".into(), kind: kind.into(), time, traceparent: None, body }
     }
 }

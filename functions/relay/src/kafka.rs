@@ -19,7 +19,7 @@ use rskafka::record::Record;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 use trackops_aws::bus::{Refusal, chunks};
-use trackops_aws::outbox::OutboxEntry;
+use trackops_aws::outbox::{Kind, OutboxEntry};
 use trackops_domain::Timestamp;
 use trackops_domain::event::EventType;
 
@@ -67,12 +67,13 @@ pub struct Kafka {
 
 struct Connection {
     client: Client,
-    topics: HashMap<EventType, Vec<Lane>>,
+    /// By their names: those of this publisher, and all others that there are.
+    topics: HashMap<String, Vec<Lane>>,
 }
 
 /// A partition. The lock lets one request be under way.
 struct Lane {
-    topic: &'static str,
+    topic: String,
     partition: i32,
     client: Mutex<Option<PartitionClient>>,
 }
@@ -92,7 +93,9 @@ impl Kafka {
     pub async fn warm_up(&self) -> Result<(), KafkaError> {
         let deadline = Instant::now() + PATIENCE;
         let connection = self.connection(deadline).await?;
-        let lanes = connection.topics.values().flatten().map(|lane| async {
+        let ours = |(name, _): &(&String, _)| self.topics.iter().any(|kind| kind.name() == *name);
+        let lanes = connection.topics.iter().filter(ours).flat_map(|(_, lanes)| lanes);
+        let lanes = lanes.map(|lane| async {
             let client = lane.connect(&connection.client).await?;
             *lane.client.lock().await = Some(client);
             Ok::<_, KafkaError>(())
@@ -135,7 +138,7 @@ impl Publisher for Kafka {
         for (index, event) in events.iter().enumerate() {
             match connection.lane(event) {
                 Ok((partition, lane)) => {
-                    lanes.entry((lane.topic, partition)).or_default().push(index);
+                    lanes.entry((&*lane.topic, partition)).or_default().push(index);
                 }
                 Err(refused) => results[index] = Err(refused),
             }
@@ -172,9 +175,11 @@ impl Connection {
         };
         let client = builder.build().await?;
         let there = create(&client, topics, settings.replication_factor).await?;
-        let lanes = there.into_iter().map(|(kind, partitions)| {
-            let lane = |partition| Lane { topic: kind.name(), partition, client: Mutex::new(None) };
-            (kind, (0..).take(partitions).map(lane).collect())
+        let lanes = there.into_iter().map(|(name, partitions)| {
+            let lane =
+                |partition| Lane { topic: name.clone(), partition, client: Mutex::new(None) };
+            let lanes = (0..).take(partitions).map(lane).collect();
+            (name, lanes)
         });
         let topics = lanes.collect();
         Ok(Self { client, topics })
@@ -183,10 +188,14 @@ impl Connection {
     /// Where the event belongs.
     fn lane(&self, event: &OutboxEntry) -> Result<(usize, &Lane), Refusal> {
         let key = key(event)?;
-        let lanes = self.topics.get(&event.kind).map(Vec::as_slice).unwrap_or_default();
+        let lanes = self.topics.get(event.kind.name()).map(Vec::as_slice).unwrap_or_default();
         if lanes.is_empty() {
-            let message = format!("{} is no topic of this publisher", event.kind.name());
-            return Err(Refusal::for_now("NoTopic", message));
+            let message = format!("there is no topic {}", event.kind.name());
+            // Whoever knows the type creates its topic; trying at once again does not help.
+            return Err(match event.kind {
+                Kind::Known(_) => Refusal::for_now("NoTopic", message),
+                Kind::Unknown(_) => Refusal::for_good("NoTopic", message),
+            });
         }
         let partition = partitioner::partition(key.as_bytes(), lanes.len());
         Ok((partition, &lanes[partition]))
@@ -231,28 +240,28 @@ impl Lane {
     async fn connect(&self, client: &Client) -> Result<PartitionClient, KafkaError> {
         // A topic of a moment ago is not known to every broker yet.
         let patient = UnknownTopicHandling::Retry;
-        Ok(client.partition_client(self.topic, self.partition, patient).await?)
+        Ok(client.partition_client(&*self.topic, self.partition, patient).await?)
     }
 }
 
-/// The partitions of these topics; creates what is missing.
+/// The partitions of all topics; creates those of these that are missing.
 async fn create(
     client: &Client,
     topics: &[EventType],
     replication_factor: i16,
-) -> Result<HashMap<EventType, usize>, ClientError> {
+) -> Result<HashMap<String, usize>, ClientError> {
     let controller = client.controller_client()?;
     let mut created = HashSet::new();
     loop {
         let listed = client.list_topics().await?.into_iter();
         let listed: HashMap<String, usize> =
             listed.map(|topic| (topic.name, topic.partitions.len())).collect();
-        let there = topics.iter().filter_map(|kind| Some((*kind, *listed.get(kind.name())?)));
-        let there: HashMap<EventType, usize> = there.collect();
-        if there.len() == topics.len() {
-            return Ok(there);
+        let missing = topics.iter().filter(|kind| !listed.contains_key(kind.name()));
+        let missing: Vec<_> = missing.collect();
+        if missing.is_empty() {
+            return Ok(listed);
         }
-        for kind in topics.iter().filter(|kind| !there.contains_key(kind)) {
+        for kind in missing {
             if created.insert(*kind) {
                 create_topic(&controller, kind.name(), replication_factor).await?;
             }

@@ -9,7 +9,7 @@ use trackops_lambda::cursor::Cursors;
 use trackops_lambda::http::{Answer, Call, Query};
 use trackops_lambda::identity::Role;
 
-use crate::outboxes::{EventId, Kind, Outboxes, Source};
+use crate::outboxes::{Kind, Outboxes, Source};
 use crate::view::UnprocessedView;
 
 /// Aggregates read at once, and how often for one page; after that the page is what has been found.
@@ -28,8 +28,8 @@ struct Filter {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Position {
     after: Option<Place>,
-    /// This aggregate's events up to this version were listed.
-    within: Option<(String, u64)>,
+    /// This aggregate's events up to this one were listed.
+    within: Option<(String, String)>,
 }
 
 pub async fn handle(
@@ -66,26 +66,29 @@ async fn find(
     let mut found = Vec::new();
     for _ in 0..STEPS {
         let (items, next) = waiting(&tables, now, position.after.as_ref(), AGGREGATES).await?;
-        let oldest = items.iter().filter_map(|it| it.item.outbox.first());
-        let oldest: Vec<&str> = oldest.map(|event| event.id.as_str()).collect();
+        let oldest: Vec<_> = items.iter().filter_map(|it| it.item.oldest()).collect();
+        let oldest: Vec<&str> = oldest.iter().map(|id| &**id).collect();
         let refused = store.refusals(&oldest).await?;
         for Waiting { place, item, .. } in items {
-            let oldest = item.outbox.first().and_then(|event| refused.get(&event.id));
-            for event in &item.outbox {
-                let id: EventId = event.id.parse().map_err(StoreError::corrupt)?;
-                let is_listed =
-                    |(key, version): &(String, u64)| *key == item.pk && id.version <= *version;
-                let view = UnprocessedView::of(&item.pk, event, oldest, now);
-                let is_wanted = filter.kind.is_none_or(|kind| kind.0 == event.kind)
+            let oldest = item.oldest().and_then(|id| refused.get(&*id));
+            let within = position.within.take().filter(|(key, _)| *key == item.pk);
+            // What was listed last may have been published meanwhile: then all that is left is behind it.
+            let listed = within.and_then(|(_, id)| item.position(&id)).map_or(0, |it| it + 1);
+            let events = item.outbox.iter();
+            let events = events.map(|event| UnprocessedView::of(&item.pk, event, oldest, now));
+            let odd = item.odd().into_iter();
+            let odd = odd.map(|odd| UnprocessedView::of_unreadable(&item.pk, odd, oldest, now));
+            for view in events.chain(odd).skip(listed) {
+                let is_wanted = filter.kind.is_none_or(|kind| view.is_of(kind.0))
                     && filter.parked.is_none_or(|parked| parked == view.parked);
-                if position.within.as_ref().is_some_and(is_listed) || !is_wanted {
+                if !is_wanted {
                     continue;
                 }
                 if found.len() == limit {
                     return Ok((found, Some(position)));
                 }
+                position.within = Some((item.pk.clone(), view.event_id.clone()));
                 found.push(view);
-                position.within = Some((item.pk.clone(), id.version));
             }
             position = Position { after: Some(place), within: None };
         }

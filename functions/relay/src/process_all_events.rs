@@ -116,13 +116,13 @@ async fn process(
             after = Some(waiting.place.clone());
             let up_to = up_to(&waiting.item, filter.kind);
             tried += up_to;
-            if up_to > 0 {
+            if up_to > 0 || !waiting.item.unreadable.is_empty() {
                 chosen.push((waiting, up_to));
             }
         }
-        let wanted = chosen.iter().map(|(waiting, up_to)| Unpublished {
-            pk: waiting.item.pk.clone(),
-            outbox: waiting.item.outbox[..*up_to].to_vec(),
+        let wanted = chosen.iter().map(|(waiting, up_to)| match filter.kind {
+            None => waiting.item.clone(),
+            Some(_) => waiting.item.beginning(*up_to),
         });
         let outcomes = relay.publish(wanted.collect()).await;
         let published = chosen.iter().map(|(waiting, _)| waiting).zip(&outcomes);
@@ -131,7 +131,7 @@ async fn process(
             relay.settle(table, of_table.map(|(waiting, outcome)| (&waiting.item, outcome)))
         });
         join_all(settled).await;
-        relay.forget(&outcomes).await?;
+        relay.tidy_up(&outcomes).await;
         processed.published += outcomes.iter().map(|outcome| outcome.told).sum::<usize>();
         processed.parked += outcomes.iter().filter(|outcome| outcome.is_parked()).count();
         processed.failed += outcomes.iter().filter(|outcome| outcome.is_left()).count();
@@ -178,9 +178,9 @@ mod tests {
     #[test]
     fn events_of_a_type_take_those_before_them_along_and_leave_those_behind() {
         let mut item = item("A", &["a1", "a2", "a3"]);
-        item.outbox[0].kind = EventType::InventoryItemUpdated;
-        item.outbox[1].kind = EventType::InventoryLowStock;
-        item.outbox[2].kind = EventType::InventoryItemUpdated;
+        item.outbox[0].kind = EventType::InventoryItemUpdated.into();
+        item.outbox[1].kind = EventType::InventoryLowStock.into();
+        item.outbox[2].kind = EventType::InventoryItemUpdated.into();
         assert_eq!(up_to(&item, None), 3);
         assert_eq!(up_to(&item, Some(Kind(EventType::InventoryLowStock))), 2);
         assert_eq!(up_to(&item, Some(Kind(EventType::InventoryItemUpdated))), 3);

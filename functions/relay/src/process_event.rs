@@ -46,20 +46,19 @@ pub async fn handle(relay: &Relay<impl Publisher>, outboxes: &Outboxes, call: Ca
     let (table, event_id) = (outboxes.of(id.source), id.to_string());
 
     let waiting = table.unpublished(&id.aggregate).await?;
-    let place = |item: &Unpublished| item.outbox.iter().position(|event| event.id == event_id);
+    let place = |item: &Unpublished| item.position(&event_id);
     let Some((item, place)) = waiting.and_then(|item| place(&item).map(|place| (item, place)))
     else {
         let outcome = told_before(relay, table, &id).await?;
         let nothing = (Vec::new(), None);
         return show(event_id, outcome, nothing);
     };
-    let wanted = Unpublished { pk: item.pk.clone(), outbox: item.outbox[..=place].to_vec() };
-    let outcomes = relay.publish(vec![wanted]).await;
+    let outcomes = relay.publish(vec![item.beginning(place + 1)]).await;
     let [outcome] = &outcomes[..] else {
         return Err(Problem::internal("one item has another number of outcomes"));
     };
     relay.settle(table, [(&item, outcome)]).await;
-    relay.forget(&outcomes).await?;
+    relay.tidy_up(&outcomes).await;
     let told: Vec<String> = outcome.told().iter().map(|event| event.id.clone()).collect();
     tracing::info!(event = event_id, by = call.caller.subject.as_str(), ?told, "processed");
     let named = match outcome {
@@ -94,7 +93,8 @@ async fn told_before(
 /// An aggregate has raised an event of each of its versions, as far as anybody can tell.
 pub(crate) async fn must_exist(table: &Table, id: &EventId) -> Result<(), Problem> {
     let version = table.version(&id.aggregate).await?;
-    if version.is_some_and(|version| id.version <= version) { Ok(()) } else { Err(not_found()) }
+    let was_raised = version.is_some_and(|version| (1..=version).contains(&id.version));
+    if was_raised { Ok(()) } else { Err(not_found()) }
 }
 
 pub(crate) fn not_found() -> Problem {

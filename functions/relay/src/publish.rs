@@ -1,5 +1,6 @@
 //! Publishing outboxes: in order per aggregate. What was taken is forgotten, what was refused is noted.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use aws_types::SdkConfig;
@@ -17,6 +18,9 @@ use crate::bus::EventBus;
 
 /// Writes under way at once.
 const CONCURRENT_WRITES: usize = 16;
+
+/// The code of an entry that is no event for this version of the relay.
+pub const UNREADABLE: &str = "Unreadable";
 
 /// Where events go: EventBridge, Kafka, or a test that refuses some.
 pub trait Publisher: Sync {
@@ -53,9 +57,14 @@ impl Outcome {
         &self.item.outbox[..self.told]
     }
 
-    /// The event that was refused, and how.
-    pub fn stopped(&self) -> Option<(&OutboxEntry, &Stopped)> {
-        Some((self.item.outbox.get(self.told)?, self.stopped.as_ref()?))
+    /// The id of the event that did not go out, and why.
+    pub fn stopped(&self) -> Option<(Cow<'_, str>, &Stopped)> {
+        let stopped = self.stopped.as_ref()?;
+        let id = match self.item.outbox.get(self.told) {
+            Some(event) => (&event.id).into(),
+            None => self.item.odd()?.id.into(),
+        };
+        Some((id, stopped))
     }
 
     pub const fn is_parked(&self) -> bool {
@@ -95,13 +104,13 @@ impl<P: Publisher> Relay<P> {
         let mut outcomes = publish(&self.bus, items).await;
         let now = Timestamp::now();
         let notes = outcomes.iter().enumerate().filter_map(|(number, outcome)| {
-            let (event, stopped) = outcome.stopped()?;
-            let (aggregate, refusal) = (&outcome.item.pk, stopped.refusal());
-            tracing::error!(event = event.id, error = %refusal, "not published");
+            let (id, stopped) = outcome.stopped()?;
+            let refusal = stopped.refusal();
+            tracing::error!(event = &*id, error = %refusal, "not published");
             Some(async move {
-                let noted = self.store.refused(aggregate, event, refusal, now).await;
+                let noted = self.note(outcome, refusal, now).await;
                 if let Err(error) = &noted {
-                    tracing::error!(event = event.id, error = chain(error), "not noted");
+                    tracing::error!(event = &*id, error = chain(error), "not noted");
                 }
                 (number, noted.is_ok() && matches!(refusal, Refusal::ForGood { .. }))
             })
@@ -117,6 +126,20 @@ impl<P: Publisher> Relay<P> {
         outcomes
     }
 
+    async fn note(
+        &self,
+        outcome: &Outcome,
+        refusal: &Refusal,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Outcome { item, told, .. } = outcome;
+        match (item.outbox.get(*told), item.odd()) {
+            (Some(event), _) => self.store.refused(&item.pk, event, refusal, now).await,
+            (None, Some(odd)) => self.store.unreadable(&item.pk, &odd, refusal, now).await,
+            (None, None) => Ok(()),
+        }
+    }
+
     /// Counts what was published and forgets it of each outbox, here as it was read; the outcome is of it or of its
     /// beginning. What cannot be forgotten is published again later, which does no harm.
     pub async fn settle<'a>(
@@ -124,7 +147,7 @@ impl<P: Publisher> Relay<P> {
         table: &Table,
         published: impl IntoIterator<Item = (&'a Unpublished, &'a Outcome)>,
     ) {
-        let (mut told, mut taken) = (Vec::new(), BTreeMap::<&'static str, u64>::new());
+        let (mut told, mut taken) = (Vec::new(), BTreeMap::<&str, u64>::new());
         for (image, outcome) in published {
             for event in outcome.told() {
                 *taken.entry(event.kind.name()).or_default() += 1;
@@ -148,8 +171,15 @@ impl<P: Publisher> Relay<P> {
         self.store.forget(&ids).await
     }
 
+    /// The same where nobody waits for it: what is left is read by nobody, and expires.
+    pub async fn tidy_up(&self, outcomes: impl IntoIterator<Item = &Outcome>) {
+        if let Err(error) = self.forget(outcomes).await {
+            tracing::warn!(error = chain(&error), "published but still noted as refused");
+        }
+    }
+
     /// One write for all of them. Only statistics are wrong when it fails.
-    async fn count(&self, taken: &BTreeMap<&'static str, u64>) {
+    async fn count(&self, taken: &BTreeMap<&str, u64>) {
         if taken.is_empty() {
             return;
         }
@@ -165,6 +195,7 @@ impl<P: Publisher> Relay<P> {
 /// second goes out in the next round, and only when the first was taken.
 pub async fn publish(bus: &impl Publisher, items: Vec<Unpublished>) -> Vec<Outcome> {
     let untold = |item| Outcome { item, told: 0, stopped: None };
+    let unreadable = || Refusal::for_good(UNREADABLE, "this entry of the outbox makes no sense");
     let mut outcomes: Vec<Outcome> = items.into_iter().map(untold).collect();
     loop {
         let goes_on = |outcome: &&mut Outcome| {
@@ -172,6 +203,10 @@ pub async fn publish(bus: &impl Publisher, items: Vec<Unpublished>) -> Vec<Outco
         };
         let mut round: Vec<&mut Outcome> = outcomes.iter_mut().filter(goes_on).collect();
         if round.is_empty() {
+            // What comes behind an entry that nobody can read must not overtake it.
+            for outcome in outcomes.iter_mut().filter(|it| !it.item.unreadable.is_empty()) {
+                outcome.stopped.get_or_insert_with(|| Stopped::Left(unreadable()));
+            }
             return outcomes;
         }
         let events: Vec<&OutboxEntry> =
@@ -217,12 +252,12 @@ pub mod tests {
     pub fn item(pk: &str, ids: &[&str]) -> Unpublished {
         let entry = |id: &&str| OutboxEntry {
             id: (*id).into(),
-            kind: EventType::OrderCreated,
+            kind: EventType::OrderCreated.into(),
             time: Timestamp::from_millis(0),
             traceparent: None,
             body: "{}".into(),
         };
-        Unpublished { pk: pk.into(), outbox: ids.iter().map(entry).collect() }
+        Unpublished::new(pk.into(), ids.iter().map(entry).collect())
     }
 
     #[tokio::test]
@@ -232,8 +267,8 @@ pub mod tests {
         let outcomes = publish(&bus, items).await;
         let told: Vec<_> = outcomes.iter().map(|it| (it.item.pk.as_str(), it.told)).collect();
         assert_eq!(told, [("A", 1), ("B", 3)]);
-        let (event, stopped) = outcomes[0].stopped().unwrap();
-        assert_eq!(event.id, "a2");
+        let (id, stopped) = outcomes[0].stopped().unwrap();
+        assert_eq!(id, "a2");
         assert_eq!(*stopped.refusal(), Refusal::for_now("ThrottlingException", ""));
         assert!(outcomes[1].stopped().is_none());
         assert_eq!(*bus.took.lock().unwrap(), [vec!["a1", "b1"], vec!["b2"], vec!["b3"]]);

@@ -1,34 +1,84 @@
 //! Consumes a table's stream and publishes what the items still have to tell. Only records that failed come back; one
 //! whose event the bus takes at no time does not, and so keeps no other waiting.
+//!
+//! Lambda delivers a batch again from its lowest record that failed, with the images of the first time. What was behind
+//! that record is published and forgotten by then, so a batch that may be such a repetition is not believed: the relay
+//! looks what its items still have to tell.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
+use trackops_aws::StoreError;
 use trackops_aws::aggregate::Table;
 use trackops_aws::outbox::Unpublished;
+use trackops_domain::Timestamp;
 use trackops_lambda::error::chain;
 
 use crate::publish::{Publisher, Relay};
 use crate::stream::{Record, Stream};
 
+/// The stream delivers a record for the first time within this, as a rule. An older one may be a repetition.
+const YOUNG: Duration = Duration::from_secs(2);
+
+/// Keys of a look at the table.
+const LOOK: usize = 100;
+
+/// What this environment knows of repetitions. A record that comes again while it is young comes to an environment that
+/// has just begun or has just failed: other ones see it when it is old. So nothing is read on the way of a record that
+/// comes once and in time.
+pub struct Repetitions {
+    /// When it began, or failed last.
+    trouble: AtomicI64,
+}
+
+impl Repetitions {
+    pub fn begin() -> Self {
+        Self { trouble: AtomicI64::new(Timestamp::now().millis()) }
+    }
+
+    fn failed(&self, now: Timestamp) {
+        self.trouble.store(now.millis(), Ordering::Relaxed);
+    }
+
+    /// Whether records, the oldest of which was written at this time, may have come before.
+    fn may_be(&self, oldest: Timestamp, now: Timestamp) -> bool {
+        let trouble = Timestamp::from_millis(self.trouble.load(Ordering::Relaxed));
+        now.since(oldest) >= YOUNG || now.since(trouble) < YOUNG
+    }
+}
+
 pub async fn handle(
     relay: &Relay<impl Publisher>,
     table: &Table,
+    repetitions: &Repetitions,
     stream: Stream,
 ) -> DynamoDbEventResponse {
-    let Batch { records, items, mut failed } = read(stream.records);
+    let now = Timestamp::now();
+    let mut batch = read(stream.records);
+    let looks = batch.oldest.is_some_and(|oldest| repetitions.may_be(oldest, now));
+    look(table, &mut batch, looks).await;
+    let Batch { records, items, mut failed, .. } = batch;
     let outcomes = relay.publish(items).await;
     relay.settle(table, outcomes.iter().map(|outcome| (&outcome.item, outcome))).await;
     // One that was refused before has its event behind it, or in front of it.
-    let waited = outcomes.iter().filter(|outcome| outcome.item.outbox.len() > 1);
-    if let Err(error) = relay.forget(waited).await {
-        // The sweeper does, too.
-        tracing::warn!(error = chain(&error), "published but still noted as refused");
-    }
+    let waited = outcomes.iter().filter(|outcome| looks || outcome.item.outbox.len() > 1);
+    // The sweeper does, too.
+    relay.tidy_up(waited).await;
     let left = records.into_iter().filter(|(_, item)| outcomes[*item].is_left());
     failed.extend(left.map(|(sequence_number, _)| sequence_number));
+    if !failed.is_empty() {
+        repetitions.failed(Timestamp::now());
+    }
     let parked = outcomes.iter().filter(|outcome| outcome.is_parked()).count();
-    tracing::info!(items = outcomes.len(), failed = failed.len(), refused = parked, "relayed");
+    tracing::info!(
+        items = outcomes.len(),
+        failed = failed.len(),
+        refused = parked,
+        looks,
+        "relayed"
+    );
     let mut response = DynamoDbEventResponse::default();
     response.batch_item_failures = failed
         .into_iter()
@@ -43,11 +93,15 @@ pub async fn handle(
 
 #[derive(Default)]
 struct Batch {
+    /// When the oldest record was written.
+    oldest: Option<Timestamp>,
     /// Sequence number of every record, and which of the items it is of.
     records: Vec<(String, usize)>,
     /// The newest image of each item. What only older ones hold was published meanwhile, or given up.
     items: Vec<Unpublished>,
-    /// Sequence numbers of records that cannot be read.
+    /// Keys of items whose images cannot be read; nothing is known of them yet.
+    unread: HashSet<String>,
+    /// Sequence numbers of records that say nothing.
     failed: Vec<String>,
 }
 
@@ -55,9 +109,18 @@ fn read(stream: Vec<Record>) -> Batch {
     let mut batch = Batch::default();
     let mut places = HashMap::<String, usize>::new();
     for Record { change } in stream {
-        let item = match change.image() {
-            Ok(item) => item,
-            Err(error) => {
+        batch.oldest = batch.oldest.into_iter().chain([change.at()]).min();
+        let item = match (change.image(), change.key()) {
+            (Ok(item), _) => {
+                batch.unread.remove(&item.pk);
+                item
+            }
+            (Err(error), Some(key)) => {
+                tracing::warn!(key, error = chain(&error), "this image is not understood");
+                batch.unread.insert(key.to_owned());
+                Unpublished::new(key.to_owned(), Vec::new())
+            }
+            (Err(error), None) => {
                 let sequence_number = change.sequence_number;
                 tracing::error!(sequence_number, error = chain(&error), "no outbox in this record");
                 batch.failed.push(sequence_number);
@@ -73,6 +136,42 @@ fn read(stream: Vec<Record>) -> Batch {
         batch.records.push((change.sequence_number, place));
     }
     batch
+}
+
+/// Puts what the table has now in the place of images: of all, or of those that could not be read, as the store reads
+/// more than the stream's reader does.
+async fn look(table: &Table, batch: &mut Batch, at_all: bool) {
+    let (items, unread) = (&batch.items, &batch.unread);
+    let wanted = (0..items.len()).filter(|it| at_all || unread.contains(&items[*it].pk));
+    let wanted: Vec<usize> = wanted.collect();
+    for places in wanted.chunks(LOOK) {
+        let keys = places.iter().map(|it| batch.items[*it].pk.clone()).collect();
+        match table.outboxes(keys).await {
+            Ok(found) => batch.replace(places, found),
+            Err(error) => batch.fail(places, &error),
+        }
+    }
+}
+
+impl Batch {
+    fn replace(&mut self, places: &[usize], found: Vec<Unpublished>) {
+        let mut found: HashMap<_, _> =
+            found.into_iter().map(|item| (item.pk.clone(), item)).collect();
+        for place in places {
+            let pk = self.items[*place].pk.clone();
+            self.items[*place] =
+                found.remove(&pk).unwrap_or_else(|| Unpublished::new(pk, Vec::new()));
+        }
+    }
+
+    /// Images that could be read are believed then: rather twice than late.
+    fn fail(&mut self, places: &[usize], error: &StoreError) {
+        tracing::warn!(error = chain(error), items = places.len(), "not looked at");
+        let is_lost =
+            |place: &usize| places.contains(place) && self.unread.contains(&self.items[*place].pk);
+        let lost = self.records.extract_if(.., |(_, place)| is_lost(place));
+        self.failed.extend(lost.map(|(sequence_number, _)| sequence_number));
+    }
 }
 
 #[cfg(test)]
@@ -124,9 +223,35 @@ mod tests {
     #[test]
     fn a_record_that_makes_no_sense_comes_back_alone() {
         let mut odd = record("1", "A", &[]);
-        odd["dynamodb"]["NewImage"]["outbox"] = json!({"S": "not a list"});
+        odd["dynamodb"]["Keys"] = json!({});
+        odd["dynamodb"]["NewImage"] = json!({});
         let batch = batch(vec![odd, record("2", "B", &["b1"])]);
         assert_eq!(batch.failed, ["1"]);
         assert_eq!(batch.items.len(), 1);
+    }
+
+    #[test]
+    fn an_image_that_is_not_understood_is_looked_up_and_a_newer_one_takes_its_place() {
+        let odd = |number| {
+            let mut odd = record(number, "A", &[]);
+            odd["dynamodb"]["NewImage"]["outbox"] = json!({"S": "not a list"});
+            odd
+        };
+        let unread = batch(vec![record("1", "A", &["a1"]), odd("2")]);
+        assert!(unread.unread.contains("A") && unread.failed.is_empty());
+        assert_eq!(unread.items, [Unpublished::new("A".into(), Vec::new())]);
+        assert!(batch(vec![odd("1"), record("2", "A", &["a1"])]).unread.is_empty());
+    }
+
+    #[test]
+    fn only_a_batch_that_may_have_come_before_is_looked_up() {
+        let at = |millis: i64| Timestamp::from_millis(1_000_000 + millis);
+        let repetitions = Repetitions { trouble: AtomicI64::new(at(0).millis()) };
+        assert!(repetitions.may_be(at(1000), at(1001)), "this environment has just begun");
+        assert!(!repetitions.may_be(at(9000), at(9500)), "young, and nothing has failed");
+        assert!(repetitions.may_be(at(7000), at(9500)), "it is old");
+        repetitions.failed(at(9600));
+        assert!(repetitions.may_be(at(9000), at(10_000)), "it may be what has failed");
+        assert!(!repetitions.may_be(at(11_000), at(11_700)), "that is over");
     }
 }

@@ -78,7 +78,7 @@ struct Replayed {
     placed_from: Option<Timestamp>,
     /// What was sent, or would be.
     events: Vec<EventView>,
-    by_type: BTreeMap<&'static str, usize>,
+    by_type: BTreeMap<String, usize>,
     /// Where the bus refused an event; those behind it, of the same order, were not sent.
     stopped_at: Vec<StoppedView>,
     more: bool,
@@ -91,7 +91,7 @@ struct Replayed {
 struct EventView {
     event_id: String,
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: String,
     time: Timestamp,
 }
 
@@ -135,7 +135,7 @@ pub async fn handle(
     for order in &found {
         let mut outbox = choice.events(order)?;
         if !dry_run {
-            let item = Unpublished { pk: Order::key(&order.id), outbox };
+            let item = Unpublished::new(Order::key(&order.id), outbox);
             let outcome = publish(bus, vec![item]).await.pop();
             let outcome = outcome.ok_or_else(|| Problem::internal("an item without an outcome"))?;
             replayed.stopped_at.extend(StoppedView::of(&outcome));
@@ -144,8 +144,8 @@ pub async fn handle(
         pace.keep(if dry_run { 0 } else { outbox.len() }).await;
         replayed.orders += 1;
         for event in outbox {
-            *replayed.by_type.entry(event.kind.name()).or_default() += 1;
-            let kind = event.kind.name();
+            let kind = event.kind.name().to_owned();
+            *replayed.by_type.entry(kind.clone()).or_default() += 1;
             replayed.events.push(EventView { event_id: event.id, kind, time: event.time });
         }
         // Orders that are named are few, and are all done.

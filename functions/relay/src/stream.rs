@@ -3,12 +3,13 @@
 //! An image is a whole item, of which the outbox is a part. Its other attributes are passed over here, and not made
 //! into maps of text that nobody reads: reading is most of what the relay does beside its calls.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use trackops_aws::outbox::{OutboxEntry, Unpublished};
+use trackops_aws::outbox::{Kind, OutboxEntry, Unpublished};
 use trackops_domain::Timestamp;
-use trackops_domain::event::EventType;
 
 /// The event of a stream's mapping. Source: "Using AWS Lambda with Amazon DynamoDB", Lambda Developer Guide.
 #[derive(Deserialize)]
@@ -27,11 +28,32 @@ pub struct Record {
 #[serde(rename_all = "PascalCase")]
 pub struct Change {
     pub sequence_number: String,
+    /// Unix seconds, rounded down. Source: "StreamRecord", DynamoDB Streams API reference.
+    #[serde(default)]
+    approximate_creation_date_time: f64,
+    #[serde(default)]
+    keys: Option<Keys>,
     /// Not read yet: one that makes no sense fails alone.
     new_image: Option<Box<RawValue>>,
 }
 
+#[derive(Deserialize)]
+struct Keys {
+    pk: Text<String>,
+}
+
 impl Change {
+    /// When it was written.
+    pub fn at(&self) -> Timestamp {
+        let at = Duration::try_from_secs_f64(self.approximate_creation_date_time);
+        Timestamp::from_millis(0).plus(at.unwrap_or_default())
+    }
+
+    /// Of the item that was written.
+    pub fn key(&self) -> Option<&str> {
+        self.keys.as_ref().map(|Keys { pk: Text::S(pk) }| pk.as_str())
+    }
+
     /// What the item had to tell.
     pub fn image(&self) -> Result<Unpublished, serde_json::Error> {
         let image = self.new_image.as_ref().map_or("null", |image| image.get());
@@ -50,7 +72,7 @@ struct Image {
 struct Entry {
     id: Text<String>,
     #[serde(rename = "type")]
-    kind: Text<EventType>,
+    kind: Text<Kind>,
     time: Text<Timestamp>,
     traceparent: Option<TextOrNull>,
     body: Text<String>,
@@ -90,7 +112,7 @@ impl From<Image> for Unpublished {
     fn from(image: Image) -> Self {
         let (Text::S(pk), List::L(entries)) = (image.pk, image.outbox);
         let outbox = entries.into_iter().map(|Map::M(entry)| entry.into()).collect();
-        Self { pk, outbox }
+        Self::new(pk, outbox)
     }
 }
 
@@ -134,8 +156,10 @@ mod tests {
             "lines": {"L": [{"M": {"sku": {"S": "TEA"}, "outbox": {"S": "not this one"}}}]},
         });
         let read = image(item.clone()).unwrap();
-        let stored: serde_dynamo::Item = serde_json::from_value(item).unwrap();
-        assert_eq!(read, serde_dynamo::from_item(stored).unwrap());
+        let stored: serde_dynamo::AttributeValue =
+            serde_json::from_value(item["outbox"].clone()).unwrap();
+        let stored: Vec<OutboxEntry> = serde_dynamo::from_attribute_value(stored).unwrap();
+        assert_eq!(read, Unpublished::new("ORDER#1".into(), stored));
         assert_eq!(read.outbox[1].traceparent.as_deref(), Some("00-1-2-01"));
     }
 

@@ -79,6 +79,10 @@ impl Table {
         table
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether the table can be read.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.item("WARM#UP").await.map(drop)
@@ -102,6 +106,16 @@ impl Table {
         keys: Vec<String>,
         consistent: bool,
     ) -> Result<Vec<Item>, StoreError> {
+        self.projected(keys, consistent, None).await
+    }
+
+    /// The same, and of each item only these attributes.
+    pub(crate) async fn projected(
+        &self,
+        keys: Vec<String>,
+        consistent: bool,
+        attributes: Option<&str>,
+    ) -> Result<Vec<Item>, StoreError> {
         let key = |key| Item::from([("pk".to_owned(), AttributeValue::S(key))]);
         let mut wanted: Vec<Item> = keys.into_iter().map(key).collect();
         let mut found = Vec::with_capacity(wanted.len());
@@ -115,6 +129,7 @@ impl Table {
             let keys = KeysAndAttributes::builder()
                 .set_keys(Some(wanted))
                 .consistent_read(consistent)
+                .set_projection_expression(attributes.map(str::to_owned))
                 .build()
                 .map_err(StoreError::corrupt)?;
             let answer = self.client.batch_get_item().request_items(&self.name, keys);

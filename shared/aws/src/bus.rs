@@ -77,6 +77,18 @@ impl Bus {
         results.concat()
     }
 
+    /// One of them names nobody who raised it: it is refused alone.
+    async fn put_each(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
+        let mut results = Vec::with_capacity(events.len());
+        for event in events {
+            results.extend(match event.source() {
+                Some(_) => Box::pin(self.put(&[event])).await,
+                None => vec![Err(Refusal::for_good("NoSource", "the event has no source"))],
+            });
+        }
+        results
+    }
+
     async fn put(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
         if let [event] = events
             && size(event) > MAX_BYTES
@@ -84,7 +96,8 @@ impl Bus {
             let message = format!("{} bytes, of at most {MAX_BYTES}", size(event));
             return vec![Err(Refusal::for_good("TooLarge", message))];
         }
-        let entries = events.iter().map(|event| self.entry(event)).collect();
+        let entries: Option<Vec<_>> = events.iter().map(|event| self.entry(event)).collect();
+        let Some(entries) = entries else { return self.put_each(events).await };
         let answer = match self.client.put_events().set_entries(Some(entries)).send().await {
             Ok(answer) => answer,
             Err(error) => {
@@ -105,21 +118,23 @@ impl Bus {
             .collect()
     }
 
-    fn entry(&self, event: &OutboxEntry) -> PutEventsRequestEntry {
-        PutEventsRequestEntry::builder()
+    /// `None` when the event does not say who raised it.
+    fn entry(&self, event: &OutboxEntry) -> Option<PutEventsRequestEntry> {
+        let entry = PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
-            .source(event.kind.source())
+            .source(event.source()?)
             .detail_type(event.kind.name())
             .time(DateTime::from_millis(event.time.millis()))
-            .detail(&event.body)
-            .build()
+            .detail(&event.body);
+        Some(entry.build())
     }
 }
 
 /// Bytes an entry counts for: 14 for the time, and the UTF-8 of source, detail type and detail.
 /// Source: "Calculating PutEvents event entry size", EventBridge User Guide.
 fn size(event: &OutboxEntry) -> usize {
-    14 + event.kind.source().len() + event.kind.name().len() + event.body.len()
+    let source = event.source().map_or(0, |source| source.len());
+    14 + source + event.kind.name().len() + event.body.len()
 }
 
 /// The events in order, cut into as few calls as these limits allow. An event beyond `max_bytes` is alone.
@@ -157,7 +172,7 @@ mod tests {
     fn event(bytes: usize) -> OutboxEntry {
         OutboxEntry {
             id: "ORDER#1#1".into(),
-            kind: EventType::OrderCreated,
+            kind: EventType::OrderCreated.into(),
             time: Timestamp::from_millis(0),
             traceparent: None,
             body: "x".repeat(bytes),

@@ -1,15 +1,24 @@
 //! The publishing side of the outbox: what an item still has to tell, and forgetting it once it is told.
+//!
+//! What waits here was committed, perhaps by a newer version of this code. So it is read tolerantly: an event of a type
+//! that is not known goes out as it is, and an entry that makes no sense holds up its own item alone.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementError, BatchStatementErrorCodeEnum, BatchStatementRequest, Select,
 };
 use futures::future::join_all;
-use serde::{Deserialize, Serialize};
-use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value};
+use serde::de::value::Error as NoSuchType;
+use serde::de::{IntoDeserializer, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_dynamo::aws_sdk_dynamodb_1::{from_attribute_value, from_item, to_attribute_value};
 use trackops_domain::event::EventType;
 use trackops_domain::{Event, Timestamp};
 
-use crate::aggregate::{Item, SHARDS, Table};
+use crate::aggregate::{BATCH, Item, SHARDS, Table};
 use crate::error::StoreError;
 use crate::retry;
 
@@ -22,18 +31,85 @@ pub(crate) const APPEND: &str = "outbox = list_append(if_not_exists(outbox, :not
 pub struct OutboxEntry {
     pub id: String,
     #[serde(rename = "type")]
-    pub kind: EventType,
+    pub kind: Kind,
     pub time: Timestamp,
     pub traceparent: Option<String>,
     /// The CloudEvent, structured JSON.
     pub body: String,
 }
 
+/// The type of a stored event, by its name on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Known(EventType),
+    /// Of a version of this code that is newer, or much older.
+    Unknown(String),
+}
+
+impl Kind {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Known(kind) => kind.name(),
+            Self::Unknown(name) => name,
+        }
+    }
+
+    pub const fn known(&self) -> Option<EventType> {
+        match self {
+            Self::Known(kind) => Some(*kind),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl PartialEq<EventType> for Kind {
+    fn eq(&self, kind: &EventType) -> bool {
+        matches!(self, Self::Known(known) if known == kind)
+    }
+}
+
+impl From<EventType> for Kind {
+    fn from(kind: EventType) -> Self {
+        Self::Known(kind)
+    }
+}
+
+impl From<&str> for Kind {
+    fn from(name: &str) -> Self {
+        let known: Result<_, NoSuchType> = EventType::deserialize(name.into_deserializer());
+        known.map_or_else(|_| Self::Unknown(name.to_owned()), Self::Known)
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = Kind;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an event type")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Kind, E> {
+                Ok(name.into())
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}
+
 impl OutboxEntry {
     pub fn of(event: &Event) -> Result<Self, StoreError> {
         Ok(Self {
             id: event.id.clone(),
-            kind: event.kind,
+            kind: event.kind.into(),
             time: event.time,
             traceparent: event.traceparent.clone(),
             body: serde_json::to_string(event).map_err(StoreError::corrupt)?,
@@ -47,15 +123,128 @@ impl OutboxEntry {
     }
 }
 
-/// What an item of any table still has to tell, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Unpublished {
-    pub pk: String,
-    #[serde(default)]
-    pub outbox: Vec<OutboxEntry>,
+impl OutboxEntry {
+    /// The service that raised it, as EventBridge knows it; `None` when the event does not say.
+    pub fn source(&self) -> Option<Cow<'static, str>> {
+        #[derive(Deserialize)]
+        struct Sourced {
+            source: String,
+        }
+        match &self.kind {
+            Kind::Known(kind) => Some(kind.source().into()),
+            Kind::Unknown(_) => {
+                let Sourced { source } = serde_json::from_str(&self.body).ok()?;
+                let name = source.strip_prefix('/').filter(|name| !name.is_empty())?;
+                Some(name.to_owned().into())
+            }
+        }
+    }
 }
 
-/// An outbox as it was read, and how many of its events, the oldest first, the bus has taken.
+/// What an item of any table still has to tell, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unpublished {
+    pub pk: String,
+    /// As far as it can be read.
+    pub outbox: Vec<OutboxEntry>,
+    /// What is stored from the first entry on that cannot be read. It waits for somebody to look at it, or for a
+    /// version of this code that can read it.
+    pub unreadable: Vec<AttributeValue>,
+}
+
+/// What can be said of an entry that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its own, if it has one, so that an operator can name it.
+    pub id: String,
+    pub kind: Option<Kind>,
+    pub time: Option<Timestamp>,
+}
+
+impl Unpublished {
+    /// An item that has `outbox` to tell, all of which was read.
+    pub fn new(pk: String, outbox: Vec<OutboxEntry>) -> Self {
+        Self { pk, outbox, unreadable: Vec::new() }
+    }
+
+    /// Of an item as it is stored; an error when it has no key.
+    fn of(mut item: Item) -> Result<Self, StoreError> {
+        let Some(AttributeValue::S(pk)) = item.remove("pk") else {
+            return Err(StoreError::corrupt("an item without its key"));
+        };
+        let entries = match item.remove("outbox") {
+            None => Vec::new(),
+            Some(AttributeValue::L(entries)) => entries,
+            Some(other) => return Ok(Self { pk, outbox: Vec::new(), unreadable: vec![other] }),
+        };
+        let mut entries = entries.into_iter();
+        let (mut outbox, mut unreadable) = (Vec::with_capacity(entries.len()), Vec::new());
+        while let Some(entry) = entries.next() {
+            match from_attribute_value::<OutboxEntry>(entry.clone()) {
+                Ok(entry) => outbox.push(entry),
+                Err(_) => {
+                    unreadable.push(entry);
+                    unreadable.extend(entries.by_ref());
+                }
+            }
+        }
+        Ok(Self { pk, outbox, unreadable })
+    }
+
+    /// Whether it has nothing to tell.
+    pub const fn is_empty(&self) -> bool {
+        self.outbox.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// What is known of the first entry that cannot be read, if there is one.
+    pub fn odd(&self) -> Option<Unreadable> {
+        let entry = self.unreadable.first()?;
+        Some(Unreadable {
+            id: self.odd_id(entry),
+            kind: text(entry, "type").map(|name| name.as_str().into()),
+            time: text(entry, "time").and_then(|time| time.parse().ok()),
+        })
+    }
+
+    /// The id of what has to go first.
+    pub fn oldest(&self) -> Option<Cow<'_, str>> {
+        let first = self.outbox.first().map(|event| Cow::from(&event.id));
+        first.or_else(|| self.odd().map(|odd| odd.id.into()))
+    }
+
+    /// How many events are before this one; `None` when it is not here.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        let read = self.outbox.iter().map(|event| Cow::from(&event.id));
+        let odd = self.unreadable.iter().map(|entry| self.odd_id(entry).into());
+        read.chain(odd).position(|of_entry: Cow<'_, str>| of_entry == id)
+    }
+
+    /// Its first `count` entries.
+    #[must_use]
+    pub fn beginning(&self, count: usize) -> Self {
+        let (pk, read) = (self.pk.clone(), self.outbox.len());
+        let outbox = self.outbox[..count.min(read)].to_vec();
+        let odd = count.saturating_sub(read).min(self.unreadable.len());
+        Self { pk, outbox, unreadable: self.unreadable[..odd].to_vec() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.outbox.len() + self.unreadable.len()
+    }
+
+    fn odd_id(&self, entry: &AttributeValue) -> String {
+        let id = text(entry, "id").filter(|id| !id.is_empty()).cloned();
+        // No change has the version 0.
+        id.unwrap_or_else(|| format!("{}#0", self.pk))
+    }
+}
+
+/// A text of an entry that is perhaps none.
+fn text<'a>(entry: &'a AttributeValue, name: &str) -> Option<&'a String> {
+    entry.as_m().ok()?.get(name)?.as_s().ok()
+}
+
+/// An outbox as it was read, and how many of its events, the oldest first, the bus has taken or somebody has given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
     pub read: &'a Unpublished,
@@ -90,20 +279,49 @@ pub(crate) fn hash(key: &str) -> u32 {
 impl Table {
     /// What the item has to tell now; `None` when it has told everything.
     pub async fn unpublished(&self, key: &str) -> Result<Option<Unpublished>, StoreError> {
-        let item: Option<Unpublished> = self.item(key).await?.map(from_item).transpose()?;
-        Ok(item.filter(|item| !item.outbox.is_empty()))
+        let item = self.item(key).await?.map(Unpublished::of).transpose()?;
+        Ok(item.filter(|item| !item.is_empty()))
     }
 
-    /// Keys of items that have had something to tell since before `before`, oldest first, a page at a time.
+    /// Keys of items that have had something to tell since before `before`, oldest first, a page (as many as
+    /// [`Self::outboxes`] takes) at a time.
     pub async fn unpublished_before(
         &self,
         shard: u32,
         before: Timestamp,
         page: Page,
     ) -> Result<(Vec<String>, Option<Page>), StoreError> {
-        let (keys, next) =
-            self.index("unpublished", "unpublished_since", shard, before, page).await?;
-        Ok((keys.into_iter().map(|(key, _)| key).collect(), next))
+        let query = self.waiting_since(shard, before, page);
+        let query = query.select(Select::AllProjectedAttributes);
+        let answer = query.limit(i32::try_from(BATCH).map_err(StoreError::corrupt)?).send().await?;
+        let key = |item: &Item| match item.get("pk") {
+            Some(AttributeValue::S(key)) => Ok(key.clone()),
+            _ => Err(StoreError::corrupt("an entry of index unpublished without its key")),
+        };
+        let keys = answer.items().iter().map(key).collect::<Result<_, _>>()?;
+        Ok((keys, answer.last_evaluated_key.map(|after| Page { after: Some(after) })))
+    }
+
+    /// How many such items there are from this page on, as far as one call counts, and whether these are all.
+    pub async fn count_unpublished(
+        &self,
+        shard: u32,
+        before: Timestamp,
+        page: Page,
+    ) -> Result<(usize, bool), StoreError> {
+        let query = self.waiting_since(shard, before, page).select(Select::Count);
+        let answer = query.send().await?;
+        let count = usize::try_from(answer.count).map_err(StoreError::corrupt)?;
+        Ok((count, answer.last_evaluated_key.is_none()))
+    }
+
+    fn waiting_since(&self, shard: u32, before: Timestamp, page: Page) -> QueryFluentBuilder {
+        let query = self.client.query().table_name(&self.name).index_name("unpublished");
+        query
+            .key_condition_expression("unpublished = :shard AND unpublished_since < :before")
+            .expression_attribute_values(":shard", AttributeValue::S(shard.to_string()))
+            .expression_attribute_values(":before", AttributeValue::S(before.to_string()))
+            .set_exclusive_start_key(page.after)
     }
 
     /// A page of a sparse index: keys, each with its value of the range attribute.
@@ -141,10 +359,9 @@ impl Table {
 
     /// Those of these items (of at most 100 keys) that have something to tell, in any order.
     pub async fn outboxes(&self, keys: Vec<String>) -> Result<Vec<Unpublished>, StoreError> {
-        let items = self.items(keys, true).await?.into_iter();
-        let outboxes = items.map(|item| Ok(from_item::<Unpublished>(item)?));
-        let outboxes: Vec<_> = outboxes.collect::<Result<_, StoreError>>()?;
-        Ok(outboxes.into_iter().filter(|item| !item.outbox.is_empty()).collect())
+        let items = self.projected(keys, true, Some("pk, outbox")).await?.into_iter();
+        let outboxes: Vec<_> = items.map(Unpublished::of).collect::<Result<_, StoreError>>()?;
+        Ok(outboxes.into_iter().filter(|item| !item.is_empty()).collect())
     }
 
     /// The version of an item; `None` when it is not there.
@@ -219,25 +436,41 @@ impl Told<'_> {
     /// Holds only if the outbox is as it was read.
     fn statement(&self, table: &str) -> Result<BatchStatementRequest, StoreError> {
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let Unpublished { pk, outbox } = self.read;
-        let first = outbox.first().map(|event| event.id.as_str()).unwrap_or_default();
-        let condition = "WHERE pk = ? AND outbox[0].id = ? AND size(outbox) = ?";
-        let length = AttributeValue::N(outbox.len().to_string());
-        let condition_values = [text(pk), text(first), length];
-        let statement = match outbox.get(self.count) {
-            None => BatchStatementRequest::builder()
+        let Unpublished { pk, outbox, unreadable } = self.read;
+        let length = AttributeValue::N(self.read.len().to_string());
+        let (first, condition_values) = match (outbox.first(), unreadable.first()) {
+            (Some(first), _) => ("outbox[0].id", [text(pk), text(&first.id), length]),
+            // It may have no id.
+            (None, Some(odd)) => ("outbox[0]", [text(pk), odd.clone(), length]),
+            (None, None) => return Err(StoreError::corrupt("an outbox with nothing to forget")),
+        };
+        let condition = format!("WHERE pk = ? AND {first} = ? AND size(outbox) = ?");
+        let left = outbox.get(self.count..).unwrap_or_default();
+        let next = left.first().map(|next| next.time);
+        let odd = unreadable.iter().skip(self.count.saturating_sub(outbox.len())).cloned();
+        let rest = left.iter().map(to_attribute_value).chain(odd.map(Ok));
+        let rest = rest.collect::<Result<Vec<_>, _>>()?;
+        let statement = match (rest.is_empty(), next) {
+            (true, _) => BatchStatementRequest::builder()
                 .statement(format!(
                     "UPDATE \"{table}\" REMOVE outbox REMOVE unpublished REMOVE unpublished_since {condition}"
                 ))
                 .set_parameters(Some(condition_values.into())),
-            Some(next) => {
-                let rest = to_attribute_value(&outbox[self.count..])?;
-                let mut values = vec![rest, text(&next.time.to_string())];
+            (false, Some(next)) => {
+                let mut values = vec![AttributeValue::L(rest), text(&next.to_string())];
                 values.extend(condition_values);
                 BatchStatementRequest::builder()
                     .statement(format!(
                         "UPDATE \"{table}\" SET outbox = ? SET unpublished_since = ? {condition}"
                     ))
+                    .set_parameters(Some(values))
+            }
+            // It has waited as long as those before it, for all that can be read of it.
+            (false, None) => {
+                let mut values = vec![AttributeValue::L(rest)];
+                values.extend(condition_values);
+                BatchStatementRequest::builder()
+                    .statement(format!("UPDATE \"{table}\" SET outbox = ? {condition}"))
                     .set_parameters(Some(values))
             }
         };
@@ -257,15 +490,15 @@ mod tests {
     use serde_json::{Value, json};
 
     fn outbox(pk: &str, ids: &[&str]) -> Unpublished {
-        let (kind, time) = (EventType::OrderCreated, Timestamp::from_millis(0));
+        let time = Timestamp::from_millis(0);
         let entry = |id: &&str| OutboxEntry {
             id: (*id).into(),
-            kind,
+            kind: EventType::OrderCreated.into(),
             time,
             traceparent: None,
             body: "{}".into(),
         };
-        Unpublished { pk: pk.into(), outbox: ids.iter().map(entry).collect() }
+        Unpublished::new(pk.into(), ids.iter().map(entry).collect())
     }
 
     fn answers(codes: &[Option<&str>]) -> (u16, Value) {
@@ -331,7 +564,7 @@ mod tests {
     }
 
     fn aggregate_id(id: &str) -> Option<String> {
-        let (kind, time) = (EventType::OrderCreated, Timestamp::from_millis(0));
+        let (kind, time) = (EventType::OrderCreated.into(), Timestamp::from_millis(0));
         let (traceparent, body) = (None, String::new());
         let entry = OutboxEntry { id: id.into(), kind, time, traceparent, body };
         entry.aggregate_id().map(str::to_owned)

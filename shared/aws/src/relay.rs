@@ -12,13 +12,12 @@ use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value};
-use trackops_domain::event::EventType;
 use trackops_domain::{CustomerId, Timestamp};
 
-use crate::aggregate::{BATCH, SHARDS, Table};
+use crate::aggregate::{BATCH, Item, SHARDS, Table};
 use crate::bus::Refusal;
 use crate::error::StoreError;
-use crate::outbox::{OutboxEntry, shard};
+use crate::outbox::{Kind, OutboxEntry, Unreadable, shard};
 
 /// Until a parked event is tried again: this after its first refusal, twice as long after each that follows.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
@@ -34,13 +33,16 @@ const MAX_MESSAGE: usize = 500;
 /// Writes under way at once.
 const CONCURRENT_WRITES: usize = 16;
 
+/// What is noted as the type of an entry that has none.
+const NO_TYPE: &str = "unknown";
+
 /// Why an event is not published.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RefusedEvent {
     pub id: String,
     pub aggregate: String,
     #[serde(rename = "type")]
-    pub kind: EventType,
+    pub kind: Kind,
     pub attempts: u32,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
@@ -95,6 +97,18 @@ fn day(at: Timestamp) -> String {
     at.to_string().chars().take(10).collect()
 }
 
+/// One that makes no sense hides no other.
+fn read(item: Item) -> Option<RefusedEvent> {
+    let key = item.get("pk").cloned();
+    match from_item(item) {
+        Ok(event) => Some(event),
+        Err(error) => {
+            tracing::error!(?key, error = %error, "what is known of an event cannot be read");
+            None
+        }
+    }
+}
+
 impl RelayStore {
     pub const fn new(table: Table) -> Self {
         Self { table }
@@ -108,12 +122,35 @@ impl RelayStore {
         refusal: &Refusal,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        self.note(aggregate, &event.id, event.kind.name(), refusal, now).await
+    }
+
+    /// One more look at an entry of an outbox that cannot be read. It is parked.
+    pub async fn unreadable(
+        &self,
+        aggregate: &str,
+        entry: &Unreadable,
+        why: &Refusal,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let kind = entry.kind.as_ref().map_or(NO_TYPE, Kind::name);
+        self.note(aggregate, &entry.id, kind, why, now).await
+    }
+
+    async fn note(
+        &self,
+        aggregate: &str,
+        id: &str,
+        kind: &str,
+        refusal: &Refusal,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let forget_at = AttributeValue::N(now.plus(REMEMBERED).unix_seconds().to_string());
-        let mut update = Update::of(self, &event_key(&event.id));
-        update.set("id", text(&event.id));
+        let mut update = Update::of(self, &event_key(id));
+        update.set("id", text(id));
         update.set("aggregate", text(aggregate));
-        update.set("type", text(event.kind.name()));
+        update.set("type", text(kind));
         update.set("last_at", text(&now.to_string()));
         update.set("forget_at", forget_at);
         update.set_once("first_at", text(&now.to_string()));
@@ -144,8 +181,7 @@ impl RelayStore {
         });
         let mut found = HashMap::new();
         for item in try_join_all(reads).await?.into_iter().flatten() {
-            let event: RefusedEvent = from_item(item)?;
-            found.insert(event.id.clone(), event);
+            found.extend(read(item).map(|event| (event.id.clone(), event)));
         }
         Ok(found)
     }
@@ -153,9 +189,16 @@ impl RelayStore {
     /// These events are published: what is known of refusals is of no use any more.
     pub async fn forget(&self, ids: &[&str]) -> Result<(), StoreError> {
         let refused = self.refusals(ids).await?;
-        let deletions = refused.into_keys().map(|id| async move {
+        let ids: Vec<&str> = refused.keys().map(String::as_str).collect();
+        self.forget_these(&ids).await
+    }
+
+    /// The same of events that are known to have been refused.
+    pub async fn forget_these(&self, ids: &[&str]) -> Result<(), StoreError> {
+        let keys: Vec<String> = ids.iter().map(|id| event_key(id)).collect();
+        let deletions = keys.into_iter().map(|key| async move {
             let call = self.table.client.delete_item().table_name(&self.table.name);
-            call.key("pk", AttributeValue::S(event_key(&id))).send().await?;
+            call.key("pk", AttributeValue::S(key)).send().await?;
             Ok(())
         });
         stream::iter(deletions).buffer_unordered(CONCURRENT_WRITES).try_collect().await
@@ -183,9 +226,7 @@ impl RelayStore {
         });
         let mut parked: Vec<RefusedEvent> = Vec::new();
         for answer in try_join_all(reads).await? {
-            for item in answer.items.unwrap_or_default() {
-                parked.push(from_item(item)?);
-            }
+            parked.extend(answer.items.unwrap_or_default().into_iter().filter_map(read));
         }
         parked.sort_by(|a, b| (a.first_at, &a.id).cmp(&(b.first_at, &b.id)));
         Ok(parked)
@@ -195,7 +236,7 @@ impl RelayStore {
     pub async fn count(
         &self,
         bus: &str,
-        taken: &BTreeMap<&'static str, u64>,
+        taken: &BTreeMap<&str, u64>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut update = Update::of(self, &counter_key(bus, &day(now)));
@@ -227,11 +268,11 @@ impl RelayStore {
             };
             let bus = bus.ok_or_else(|| StoreError::corrupt("a counter that nobody asked for"))?;
             for (kind, count) in item.iter().filter(|(name, _)| *name != "pk") {
-                let AttributeValue::N(count) = count else {
-                    return Err(StoreError::corrupt(format!("counter {kind} is no number")));
-                };
-                let count: u64 = count.parse().map_err(StoreError::corrupt)?;
-                *sums.entry((bus.clone(), kind.clone())).or_default() += count;
+                let number = count.as_n().ok().and_then(|count| count.parse::<u64>().ok());
+                match number {
+                    Some(count) => *sums.entry((bus.clone(), kind.clone())).or_default() += count,
+                    None => tracing::error!(bus, kind, "a counter that is no number"),
+                }
             }
         }
         Ok(sums)
@@ -302,12 +343,13 @@ impl Update {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use trackops_domain::event::EventType;
 
     fn refused(attempts: u32, parked: bool) -> RefusedEvent {
         RefusedEvent {
             id: "ORDER#1#1".into(),
             aggregate: "ORDER#1".into(),
-            kind: EventType::OrderCreated,
+            kind: EventType::OrderCreated.into(),
             attempts,
             first_at: Timestamp::from_millis(0),
             last_at: Timestamp::from_millis(0),

@@ -2,10 +2,16 @@
 //!
 //! The SDK's own client can do HTTP/2 too. DynamoDB and its like do not speak it, and it made every function
 //! some 0.3 MB larger, zipped (docs/decisions/0002-cold-start.md).
+//!
+//! HTTP/1.1 has a connection for each request under way, and Lambda allows a function 1,024 open files ("Lambda quotas",
+//! Lambda Developer Guide). So a client has so many requests under way at most, and the others wait for their turn.
 
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -15,14 +21,19 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, Client, connect::HttpConnector as Tcp};
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Requests under way at once. As many connections again may be kept for the next ones.
+pub const AT_ONCE: usize = 128;
 
 /// Whom to trust.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +48,12 @@ pub enum Roots<'a> {
 #[error("the root certificates cannot be used")]
 pub struct BadRoots(#[source] Box<dyn Error + Send + Sync>);
 
-/// Keeps its connections; a clone shares them.
+/// Keeps its connections; a clone shares them, and the limit.
 #[derive(Clone, Debug)]
-pub struct Http1(Client<HttpsConnector<Tcp>, SdkBody>);
+pub struct Http1 {
+    client: Client<HttpsConnector<Tcp>, SdkBody>,
+    turns: Arc<Semaphore>,
+}
 
 impl Http1 {
     pub fn new(roots: Roots<'_>) -> Result<Self, BadRoots> {
@@ -61,7 +75,10 @@ impl Http1 {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECTS_WITHIN));
         let tls = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        Self(Client::builder(TokioExecutor::new()).build(tls.enable_http1().wrap_connector(tcp)))
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(AT_ONCE)
+            .build(tls.enable_http1().wrap_connector(tcp));
+        Self { client, turns: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -93,12 +110,45 @@ impl HttpConnector for Http1 {
                 return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
             }
         };
-        let answer = self.0.request(request);
+        let Self { client, turns } = self.clone();
         HttpConnectorFuture::new(async move {
-            let answer = answer.await.map_err(failed)?;
+            let turn = turns.acquire_owned().await;
+            let turn = turn.map_err(|closed| ConnectorError::other(closed.into(), None))?;
+            let answer = client.request(request).await.map_err(failed)?;
+            let answer = answer.map(|body| Answer { body, turn: Some(turn) });
             HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
+    }
+}
+
+/// A body holds its connection until it is read to its end, or dropped.
+struct Answer {
+    body: Incoming,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(None | Some(Err(_))) = frame {
+            self.turn = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -133,6 +183,9 @@ fn failed(error: legacy::Error) -> ConnectorError {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{SocketAddr, TcpListener};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -176,6 +229,49 @@ mod tests {
     async fn a_server_that_nobody_vouches_for_is_not_talked_to() {
         let address = server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         assert!(ask(&format!("https://{address}/")).await.is_err());
+    }
+
+    /// A server that answers after a moment, and how many connections it has at once at most.
+    fn slow_server() -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::<AtomicUsize>::default());
+        let most_of = most.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let open = open.clone();
+                most_of.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    while connection.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {
+                        std::thread::sleep(Duration::from_millis(20));
+                        let _ =
+                            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+                    }
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        (address, most)
+    }
+
+    #[tokio::test]
+    async fn however_many_requests_there_are_only_so_many_connections_are_open_and_all_are_answered()
+     {
+        let (address, most) = slow_server();
+        let client = Http1::plain();
+        let mut requests = JoinSet::new();
+        for _ in 0..3 * AT_ONCE {
+            let request = HttpRequest::get(format!("http://{address}/")).unwrap();
+            let answer = client.call(request);
+            // An answer is read to its end, as the SDK does.
+            requests.spawn(async move { answer.await.map(|answer| answer.status().as_u16()) });
+        }
+        for answer in requests.join_all().await {
+            assert_eq!(answer.unwrap(), 200);
+        }
+        let most = most.load(Ordering::SeqCst);
+        assert!(most <= 2 * AT_ONCE, "{most} connections at once");
     }
 
     #[test]

@@ -27,7 +27,7 @@ async fn stock(inventory: &Inventory, name: &str) -> StockItem {
 
 async fn told(own: &OwnTable, key: &str) -> Vec<EventType> {
     let left = own.table.unpublished(key).await.unwrap();
-    left.into_iter().flat_map(|left| left.outbox).map(|event| event.kind).collect()
+    left.into_iter().flat_map(|left| left.outbox).filter_map(|event| event.kind.known()).collect()
 }
 
 #[tokio::test]

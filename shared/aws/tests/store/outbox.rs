@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::time::Duration;
 
-use trackops_aws::aggregate::{SHARDS, Table};
+use aws_sdk_dynamodb::types::AttributeValue;
+use trackops_aws::aggregate::{Item, SHARDS, Table};
 use trackops_aws::outbox::{Page, Told, Unpublished};
 use trackops_domain::Timestamp;
 use trackops_domain::stock::StockItem;
@@ -228,4 +229,77 @@ async fn the_sweeper_finds_whatever_waits_long_enough_page_by_page_while_it_trim
     assert!(pages > SHARDS, "no shard had a second page");
     found.sort();
     assert_eq!(found, (0..440).map(key).collect::<Vec<_>>());
+}
+
+/// What another version might have put there.
+fn entry(attributes: &[(&str, &str)]) -> AttributeValue {
+    let text =
+        |(name, text): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*text).to_owned()));
+    AttributeValue::M(attributes.iter().map(text).collect::<Item>())
+}
+
+fn of_a_newer_version(id: &str) -> AttributeValue {
+    entry(&[
+        ("id", id),
+        ("type", "inventory.item.weighed"),
+        ("time", "2026-11-28T12:00:00.000Z"),
+        ("body", r#"{"source": "/trackops.inventory"}"#),
+    ])
+}
+
+#[tokio::test]
+async fn an_event_of_a_type_that_is_not_known_is_read_and_keeps_its_name_and_its_place() {
+    let (_, own, mut read) = read_by_the_relay().await;
+    let known = own.attributes(KEY).await["outbox"].as_l().unwrap()[0].clone();
+    let outbox = vec![of_a_newer_version("STOCK#TEA#7"), known];
+    own.set(KEY, "outbox", AttributeValue::L(outbox)).await;
+    read = own.table.unpublished(KEY).await.unwrap().unwrap_or(read);
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#7", "STOCK#TEA#1"]);
+    assert_eq!(read.outbox[0].kind.name(), "inventory.item.weighed");
+    assert_eq!(read.outbox[0].source().as_deref(), Some("trackops.inventory"));
+    own.table.forget(&read, 1).await.unwrap();
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#1"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_stays_as_it_is_while_what_was_before_it_is_forgotten() {
+    let odd = || entry(&[("id", "STOCK#TEA#8"), ("type", "inventory.item.weighed")]);
+    let (_, own, _) = read_by_the_relay().await;
+    let known = own.attributes(KEY).await["outbox"].as_l().unwrap()[0].clone();
+    let behind = of_a_newer_version("STOCK#TEA#9");
+    let nameless = AttributeValue::Bool(true);
+    let outbox = vec![known, odd(), behind.clone(), nameless.clone()];
+    own.set(KEY, "outbox", AttributeValue::L(outbox)).await;
+
+    let read = own.table.unpublished(KEY).await.unwrap().unwrap();
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#1"]);
+    assert_eq!(read.odd().unwrap().id, "STOCK#TEA#8");
+    assert!(own.table.forget(&read, 1).await.unwrap(), "what was told is not forgotten");
+    let left = own.attributes(KEY).await;
+    assert_eq!(left["outbox"].as_l().unwrap()[..], [odd(), behind.clone(), nameless.clone()]);
+    assert!(left.contains_key("unpublished"), "it has left the index");
+
+    let read = own.table.unpublished(KEY).await.unwrap().unwrap();
+    assert!(read.outbox.is_empty());
+    assert!(own.table.forget(&read, 1).await.unwrap(), "it cannot be given up");
+    let read = own.table.unpublished(KEY).await.unwrap().unwrap();
+    assert_eq!(ids(&own.table).await, ["STOCK#TEA#9"]);
+    assert!(own.table.forget(&read, 1).await.unwrap());
+    let read = own.table.unpublished(KEY).await.unwrap().unwrap();
+    assert_eq!(read.oldest().as_deref(), Some("STOCK#TEA#0"), "it has no id of its own");
+    assert!(own.table.forget(&read, 1).await.unwrap());
+    assert_eq!(own.table.unpublished(KEY).await.unwrap(), None);
+    assert!(!own.attributes(KEY).await.contains_key("unpublished"));
+}
+
+#[tokio::test]
+async fn one_item_that_makes_no_sense_keeps_no_other_from_being_read() {
+    let (_, own) = inventory(&[told(item("TEA", 5, 0)), told(item("POT", 5, 0))]).await;
+    own.set(KEY, "outbox", AttributeValue::S("not a list".into())).await;
+    let keys = vec![KEY.to_owned(), "STOCK#POT".to_owned()];
+    let mut read = own.table.outboxes(keys).await.unwrap();
+    read.sort_by(|a, b| a.pk.cmp(&b.pk));
+    let told: Vec<_> = read.iter().map(|item| (item.outbox.len(), item.unreadable.len())).collect();
+    assert_eq!(told, [(1, 0), (0, 1)]);
+    assert_eq!(waiting(&own.table, soon()).await.len(), 2);
 }

@@ -24,7 +24,7 @@ fn intended(id: OrderId, amount: i64) -> Payment {
 
 async fn told(own: &OwnTable, id: &OrderId) -> Vec<EventType> {
     let left = own.table.unpublished(&Payment::key(id)).await.unwrap();
-    left.into_iter().flat_map(|left| left.outbox).map(|event| event.kind).collect()
+    left.into_iter().flat_map(|left| left.outbox).filter_map(|event| event.kind.known()).collect()
 }
 
 /// What will be due within the hour.

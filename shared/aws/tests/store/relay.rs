@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use trackops_aws::StoreError;
 use trackops_aws::bus::Refusal;
 use trackops_aws::outbox::OutboxEntry;
@@ -24,7 +25,7 @@ async fn store() -> (RelayStore, OwnTable) {
 fn event(id: &str) -> OutboxEntry {
     OutboxEntry {
         id: id.into(),
-        kind: EventType::InventoryItemUpdated,
+        kind: EventType::InventoryItemUpdated.into(),
         time: Timestamp::from_millis(0),
         traceparent: None,
         body: "{}".into(),
@@ -140,4 +141,27 @@ async fn what_a_bus_took_is_summed_over_the_days_asked_for() {
             ("kafka", "order.created", 5),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_note_that_makes_no_sense_hides_no_other_and_an_unknown_type_is_no_reason() {
+    let (store, own) = store().await;
+    let mut unknown = event(ID);
+    unknown.kind = "inventory.item.weighed".into();
+    store.refused(ITEM, &unknown, &too_large(), minute(1)).await.unwrap();
+    store.refused("STOCK#POT", &event("STOCK#POT#1"), &too_large(), minute(1)).await.unwrap();
+    own.set("EVENT#STOCK#POT#1", "attempts", AttributeValue::S("many".into())).await;
+    own.set("PUBLISHED#kafka#1970-01-01", "order.created", AttributeValue::S("many".into())).await;
+
+    let parked = store.parked().await.unwrap();
+    let [parked] = &parked[..] else { panic!("{parked:?}") };
+    assert_eq!(parked.kind.name(), "inventory.item.weighed");
+    let known = store.refusals(&[ID, "STOCK#POT#1"]).await.unwrap();
+    assert_eq!(known.into_keys().collect::<Vec<_>>(), [ID]);
+    store
+        .count("kafka", &BTreeMap::from([("inventory.item.weighed", 2)]), minute(1))
+        .await
+        .unwrap();
+    let counted = store.published(&["kafka"], 1, minute(2)).await.unwrap();
+    assert_eq!(counted[&("kafka".to_owned(), "inventory.item.weighed".to_owned())], 2);
 }
