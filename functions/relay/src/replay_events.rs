@@ -1,25 +1,32 @@
-//! `POST /api/events/replay` sends events of orders again, rebuilt from their timelines: the same ids, the same bytes, and
-//! a mark that says so. Tells what it would send unless it is told to send it.
+//! `POST /api/events/replay` sends events again, rebuilt from what is stored: the same ids, and a mark that says so. Tells
+//! what it would send unless it is told to send it.
+//!
+//! Orders, and what inventory and payments have told of them, have histories. Of a product its state is told as
+//! `inventory.item.updated`, at the version that it has now: whoever keeps the newest is right again.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lambda_http::http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use trackops_aws::StoreError;
+use trackops_aws::aggregate::Aggregate;
+use trackops_aws::inventory::Inventory;
+use trackops_aws::inventory_list::ItemFilter;
 use trackops_aws::order_list::{Filter, Position};
 use trackops_aws::orders::Orders;
 use trackops_aws::outbox::{OutboxEntry, Unpublished};
-use trackops_aws::stored::Page;
+use trackops_aws::payments::Payments;
+use trackops_aws::stored;
 use trackops_domain::order::Order;
-use trackops_domain::{Event, OrderId, Timestamp};
+use trackops_domain::{Cause, Event, OrderId, Sku, Timestamp};
 use trackops_lambda::cursor::Cursors;
 use trackops_lambda::http::{Answer, Call, body, json};
 use trackops_lambda::identity::Role;
 use trackops_lambda::input::{Object, boolean, integer, list, parsed, text};
 use trackops_lambda::problem::Problem;
 
-use crate::outboxes::Kind;
+use crate::outboxes::{Kind, Source};
 use crate::publish::{Publisher, publish};
 use crate::view::StoppedView;
 
@@ -29,7 +36,7 @@ const BUDGET: Duration = Duration::from_secs(20);
 /// An order is done with, as a rule, so long after it was placed.
 const LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Orders.
+/// Orders, or products.
 const DEFAULT_BATCH: u32 = 20;
 const MAX_BATCH: u32 = 100;
 
@@ -42,6 +49,13 @@ const MAX_TYPES: usize = 10;
 /// Characters.
 const MAX_CURSOR: usize = 1024;
 
+/// Where what was told is read.
+pub struct Histories {
+    pub orders: Orders,
+    pub inventory: Inventory,
+    pub payments: Payments,
+}
+
 #[derive(Debug)]
 struct Wanted {
     choice: Choice,
@@ -52,9 +66,13 @@ struct Wanted {
 }
 
 /// Which events are sent.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Choice {
+    /// Of whom: what he told of orders.
+    source: Source,
     orders: Vec<OrderId>,
+    /// Of products instead; of all if there are none.
+    products: Option<Vec<Sku>>,
     /// Any if there are none.
     types: Vec<Kind>,
     /// Raised then or later, and before.
@@ -64,22 +82,60 @@ struct Choice {
     placed_from: Option<Timestamp>,
 }
 
+impl Default for Choice {
+    fn default() -> Self {
+        let (from, to, placed_from) = (None, None, None);
+        let (orders, types) = (Vec::new(), Vec::new());
+        Self { source: Source::Orders, orders, products: None, types, from, to, placed_from }
+    }
+}
+
+/// Where a replay goes on.
+#[derive(Debug, Serialize, Deserialize)]
+enum Place {
+    Orders(Position),
+    /// Behind this product.
+    Products(String),
+}
+
+/// An aggregate that is told of again, and where the list goes on behind it.
+struct Told {
+    key: String,
+    events: Vec<Event>,
+    place: Place,
+}
+
+#[derive(Default)]
+struct Page {
+    told: Vec<Told>,
+    unknown_orders: Vec<OrderId>,
+    unknown_products: Vec<Sku>,
+    unreadable: Vec<String>,
+    next: Option<Place>,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Replayed {
     dry_run: bool,
     /// So many orders were looked at.
     orders: usize,
+    products: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown_order_ids: Vec<OrderId>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_product_ids: Vec<Sku>,
+    /// That this version cannot read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable_order_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable_product_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     placed_from: Option<Timestamp>,
     /// What was sent, or would be.
     events: Vec<EventView>,
     by_type: BTreeMap<String, usize>,
-    /// Where the bus refused an event; those behind it, of the same order, were not sent.
+    /// Where the bus refused an event; those behind it, of the same aggregate, were not sent.
     stopped_at: Vec<StoppedView>,
     more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,7 +153,7 @@ struct EventView {
 
 pub async fn handle(
     bus: &impl Publisher,
-    orders: &Orders,
+    histories: &Histories,
     cursors: &Cursors,
     call: Call,
 ) -> Answer {
@@ -105,25 +161,35 @@ pub async fn handle(
     let Wanted { choice, dry_run, batch_size, events_per_second, cursor } =
         body(&call.request)?.read(wanted)?;
     let cursors = cursors.of("replay", &call.caller, &choice).await?;
-    let position = cursor.map(|cursor| cursors.read(&cursor)).transpose()?;
+    let place: Option<Place> = cursor.map(|cursor| cursors.read(&cursor)).transpose()?;
 
-    let filter = Filter { from: choice.placed_from, to: choice.to, ..Filter::default() };
-    let Page { found, unreadable, mut next } = if choice.orders.is_empty() {
-        orders.list(&filter, position, batch_size).await?
-    } else {
-        let (found, unreadable) = orders.find_all(&choice.orders).await?;
-        Page { found, unreadable, next: None }
+    let page = match (&choice.products, place) {
+        (None, None) => choice.orders(histories, None, batch_size).await?,
+        (None, Some(Place::Orders(position))) => {
+            choice.orders(histories, Some(position), batch_size).await?
+        }
+        (Some(skus), None) => {
+            products(&histories.inventory, skus, None, batch_size, &call.cause).await?
+        }
+        (Some(skus), Some(Place::Products(after))) => {
+            products(&histories.inventory, skus, Some(after), batch_size, &call.cause).await?
+        }
+        (None, Some(Place::Products(_))) | (Some(_), Some(Place::Orders(_))) => {
+            return Err(Problem::internal("a cursor of another choice"));
+        }
     };
-    let unreadable = unreadable.ids();
-    let is_unknown = |id: &&OrderId| {
-        found.iter().all(|order| order.id != **id)
-            && unreadable.iter().all(|unreadable| *unreadable != id.to_string())
-    };
+    let Page { told, unknown_orders, unknown_products, unreadable, mut next } = page;
+    let of_products = choice.products.is_some();
+    let unreadable_products = if of_products { unreadable.clone() } else { Vec::new() };
+    let unreadable_orders = if of_products { Vec::new() } else { unreadable };
     let mut replayed = Replayed {
         dry_run,
         orders: 0,
-        unreadable_order_ids: unreadable.iter().map(|id| (*id).to_owned()).collect(),
-        unknown_order_ids: choice.orders.iter().filter(is_unknown).copied().collect(),
+        products: 0,
+        unknown_order_ids: unknown_orders,
+        unknown_product_ids: unknown_products,
+        unreadable_order_ids: unreadable_orders,
+        unreadable_product_ids: unreadable_products,
         placed_from: choice.placed_from,
         events: Vec::new(),
         by_type: BTreeMap::new(),
@@ -131,48 +197,57 @@ pub async fn handle(
         more: false,
         next_cursor: None,
     };
-    let mut pace = Pace::of(events_per_second);
-    for order in &found {
-        let mut outbox = choice.events(order)?;
+    let (mut pace, count) = (Pace::of(events_per_second), told.len());
+    for (number, Told { key, events, place }) in told.into_iter().enumerate() {
+        let events = events.iter().filter(|event| choice.has(event)).map(marked);
+        let mut outbox = events.collect::<Result<Vec<_>, _>>()?;
         if !dry_run {
-            let item = Unpublished::new(Order::key(&order.id), outbox);
-            let outcome = publish(bus, vec![item]).await.pop();
+            let outcome = publish(bus, vec![Unpublished::new(key, outbox)]).await.pop();
             let outcome = outcome.ok_or_else(|| Problem::internal("an item without an outcome"))?;
             replayed.stopped_at.extend(StoppedView::of(&outcome));
             outbox = outcome.told().to_vec();
         }
         pace.keep(if dry_run { 0 } else { outbox.len() }).await;
-        replayed.orders += 1;
+        *(if choice.products.is_none() { &mut replayed.orders } else { &mut replayed.products }) +=
+            1;
         for event in outbox {
             let kind = event.kind.name().to_owned();
             *replayed.by_type.entry(kind.clone()).or_default() += 1;
             replayed.events.push(EventView { event_id: event.id, kind, time: event.time });
         }
-        // Orders that are named are few, and are all done.
-        if pace.started.elapsed() > BUDGET && choice.orders.is_empty() {
-            if replayed.orders < found.len() {
-                next = Some(Position::behind(order, &filter));
+        // What is named is little, and is all done.
+        if pace.started.elapsed() > BUDGET && !choice.is_named() {
+            if number + 1 < count {
+                next = Some(place);
             }
             break;
         }
     }
     replayed.more = next.is_some();
-    let next_cursor = next.map(|position| cursors.write(&position)).transpose();
+    let next_cursor = next.map(|place| cursors.write(&place)).transpose();
     replayed.next_cursor = next_cursor.map_err(Problem::internal)?;
-    let (by, orders, events) =
-        (call.caller.subject.as_str(), replayed.orders, replayed.events.len());
-    tracing::info!(by, dry_run, orders, events, "replayed");
+    let (by, orders, products) = (call.caller.subject.as_str(), replayed.orders, replayed.products);
+    tracing::info!(by, dry_run, orders, products, events = replayed.events.len(), "replayed");
     Ok(json(StatusCode::OK, &replayed))
 }
 
 fn wanted(body: &mut Object<'_>) -> Option<Wanted> {
+    let source = body.optional("source", parsed(str::parse)).unwrap_or(Source::Orders);
     let orders = list(1..=MAX_BATCH as usize, parsed(str::parse::<OrderId>));
     let mut orders = body.optional("orderIds", orders).unwrap_or_default();
     orders.sort_unstable();
     orders.dedup();
+    let named = list(1..=MAX_BATCH as usize, parsed(str::parse::<Sku>));
+    let mut named = body.optional("productIds", named);
+    if let Some(named) = &mut named {
+        named.sort_unstable();
+        named.dedup();
+    }
+    let all_products = body.optional("allProducts", boolean).unwrap_or(false);
+    let products = named.or_else(|| all_products.then(Vec::new));
     let types = body.optional("types", list(1..=MAX_TYPES, parsed(str::parse)));
     let time = || parsed(str::parse::<Timestamp>);
-    let from = match orders.is_empty() {
+    let from = match orders.is_empty() && products.is_none() {
         true => body.required("from", time()),
         false => body.optional("from", time()),
     };
@@ -183,6 +258,19 @@ fn wanted(body: &mut Object<'_>) -> Option<Wanted> {
         body.refuse("to", "must be later than from");
     }
     let placed_from = body.optional("placedFrom", time());
+    if products.is_some() {
+        // Their state has no time, and nobody else tells it.
+        let others = [
+            ("orderIds", !orders.is_empty()),
+            ("from", from.is_some()),
+            ("to", to.is_some()),
+            ("placedFrom", placed_from.is_some()),
+            ("types", types.is_some()),
+        ];
+        for (name, _) in others.into_iter().filter(|(_, is_given)| *is_given) {
+            body.refuse(name, "must not be given together with products");
+        }
+    }
     let placed_from = placed_from.or(from.map(|from| from.minus(LIFE)));
     // Nothing is sent by mistake.
     let dry_run = body.optional("dryRun", boolean).unwrap_or(true);
@@ -190,8 +278,9 @@ fn wanted(body: &mut Object<'_>) -> Option<Wanted> {
     let rate = body.optional("eventsPerSecond", integer(1..=MAX_RATE)).unwrap_or(DEFAULT_RATE);
     let cursor = body.optional("cursor", text(MAX_CURSOR));
     let placed_from = placed_from.filter(|_| orders.is_empty());
+    let types = types.unwrap_or_default();
     Some(Wanted {
-        choice: Choice { orders, types: types.unwrap_or_default(), from, to, placed_from },
+        choice: Choice { source, orders, products, types, from, to, placed_from },
         dry_run,
         batch_size: batch_size as usize,
         events_per_second: rate,
@@ -200,10 +289,9 @@ fn wanted(body: &mut Object<'_>) -> Option<Wanted> {
 }
 
 impl Choice {
-    /// Those of the order's events that are wanted, oldest first.
-    fn events(&self, order: &Order) -> Result<Vec<OutboxEntry>, StoreError> {
-        let events = (0..order.timeline.len()).filter_map(|index| order.event_at(index));
-        events.filter(|event| self.has(event)).map(|event| marked(&event)).collect()
+    /// Whether each that is wanted is named.
+    fn is_named(&self) -> bool {
+        !self.orders.is_empty() || self.products.as_ref().is_some_and(|skus| !skus.is_empty())
     }
 
     fn has(&self, event: &Event) -> bool {
@@ -211,6 +299,84 @@ impl Choice {
             && self.from.is_none_or(|from| event.time >= from)
             && self.to.is_none_or(|to| event.time < to)
     }
+
+    /// The next orders, and what the source has told of them.
+    async fn orders(
+        &self,
+        Histories { orders, inventory, payments }: &Histories,
+        position: Option<Position>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let filter = Filter { from: self.placed_from, to: self.to, ..Filter::default() };
+        let stored::Page { found, unreadable, next } = if self.orders.is_empty() {
+            orders.list(&filter, position, limit).await?
+        } else {
+            let (found, unreadable) = orders.find_all(&self.orders).await?;
+            stored::Page { found, unreadable, next: None }
+        };
+        let mut odd: Vec<String> = unreadable.ids().into_iter().map(str::to_owned).collect();
+        let ids: Vec<_> = found.iter().map(|order| order.id).collect();
+        let mut histories: BTreeMap<OrderId, (String, Vec<Event>)> = match self.source {
+            Source::Orders => {
+                let all = found.iter();
+                all.map(|order| (order.id, (order.key(), history(order)))).collect()
+            }
+            Source::Inventory => {
+                let (all, unreadable) = inventory.find_reservations(&ids).await?;
+                odd.extend(unreadable.ids().into_iter().map(str::to_owned));
+                all.into_iter().map(|it| (it.id, (it.key(), it.history()))).collect()
+            }
+            Source::Payments => {
+                let (all, unreadable) = payments.find_all(&ids).await?;
+                odd.extend(unreadable.ids().into_iter().map(str::to_owned));
+                all.into_iter().map(|it| (it.id, (it.key(), it.history()))).collect()
+            }
+        };
+        let told = found.iter().map(|order| {
+            let nothing = || (order.key(), Vec::new());
+            let (key, events) = histories.remove(&order.id).unwrap_or_else(nothing);
+            Told { key, events, place: Place::Orders(Position::behind(order, &filter)) }
+        });
+        let told = told.collect();
+        let is_unknown = |id: &&OrderId| !ids.contains(id) && !odd.contains(&id.to_string());
+        let unknown_orders = self.orders.iter().filter(is_unknown).copied().collect();
+        let (unreadable, next) = (odd, next.map(Place::Orders));
+        Ok(Page { told, unknown_orders, unreadable, next, ..Page::default() })
+    }
+}
+
+/// All that an order has told, oldest first.
+fn history(order: &Order) -> Vec<Event> {
+    (0..order.timeline.len()).filter_map(|index| order.event_at(index)).collect()
+}
+
+/// The next products of all, or those that are named, as they are now.
+async fn products(
+    inventory: &Inventory,
+    skus: &[Sku],
+    after: Option<String>,
+    limit: usize,
+    cause: &Cause,
+) -> Result<Page, StoreError> {
+    let stored::Page { found, unreadable, next } = if skus.is_empty() {
+        inventory.list_items(&ItemFilter::default(), after, limit).await?
+    } else {
+        let (found, unreadable) = inventory.find_items(skus).await?;
+        stored::Page { found, unreadable, next: None }
+    };
+    let unreadable: Vec<String> = unreadable.ids().into_iter().map(str::to_owned).collect();
+    let is_unknown = |sku: &&Sku| {
+        found.iter().all(|item| item.sku != **sku) && !unreadable.contains(&sku.to_string())
+    };
+    let unknown_products = skus.iter().filter(is_unknown).cloned().collect();
+    let told = found.iter().map(|item| Told {
+        key: item.key(),
+        events: vec![item.catalogue_event(cause)],
+        place: Place::Products(item.sku.to_string()),
+    });
+    let told = told.collect();
+    let next = next.map(Place::Products);
+    Ok(Page { told, unknown_products, unreadable, next, ..Page::default() })
 }
 
 /// The event as it was raised, and behind everything else a CloudEvents extension attribute, `"replay": true`.
@@ -248,8 +414,8 @@ impl Pace {
 mod tests {
     use serde_json::{Value, json};
     use trackops_domain::event::EventType;
+    use trackops_domain::examples;
     use trackops_domain::order::Fact;
-    use trackops_domain::{Cause, examples};
     use trackops_lambda::input::Input;
 
     use super::*;
@@ -270,10 +436,15 @@ mod tests {
         (order, told)
     }
 
+    fn replayed(choice: &Choice, order: &Order) -> Vec<OutboxEntry> {
+        let events = history(order).into_iter().filter(|event| choice.has(event));
+        events.map(|event| marked(&event).unwrap()).collect()
+    }
+
     #[test]
     fn a_replayed_event_is_what_was_told_byte_for_byte_but_for_its_mark() {
         let (order, told) = order();
-        let replayed = Choice::default().events(&order).unwrap();
+        let replayed = replayed(&Choice::default(), &order);
         assert_eq!(replayed.len(), told.len());
         for (replayed, told) in replayed.iter().zip(&told) {
             let unmarked = replayed.body.strip_suffix(",\"replay\":true}").unwrap();
@@ -288,7 +459,7 @@ mod tests {
     fn only_what_was_raised_in_time_and_is_of_a_wanted_type_is_replayed() {
         let (order, told) = order();
         let ids = |choice: Choice| -> Vec<String> {
-            choice.events(&order).unwrap().into_iter().map(|event| event.id).collect()
+            replayed(&choice, &order).into_iter().map(|event| event.id).collect()
         };
         let all: Vec<_> = told.iter().map(|event| event.id.clone()).collect();
         let (from, to) = (Some(minute(2)), Some(minute(3)));
@@ -309,6 +480,18 @@ mod tests {
         let from = "2026-11-25T00:00:00.000Z";
         assert!(asked(json!({"from": from})).unwrap().dry_run);
         assert!(!asked(json!({"from": from, "dryRun": false})).unwrap().dry_run);
+    }
+
+    #[test]
+    fn products_need_no_time_and_are_named_or_all() {
+        let choice = |body| asked(body).unwrap().choice;
+        let tea: Sku = "TEA".parse().unwrap();
+        let named = choice(json!({"productIds": ["TEA", "TEA"]}));
+        assert!(named.is_named());
+        assert_eq!(named.products, Some(vec![tea]));
+        let all = choice(json!({"allProducts": true}));
+        assert!(!all.is_named());
+        assert_eq!(all.products, Some(Vec::new()));
     }
 
     #[test]
@@ -339,6 +522,8 @@ mod tests {
         ];
         assert_eq!(asked(wrong).unwrap_err(), expected);
         assert_eq!(asked(json!({})).unwrap_err(), ["/from"]);
+        let both = json!({"productIds": ["TEA"], "orderIds": [OrderId::generate()], "from": "2026-11-25T00:00:00Z"});
+        assert_eq!(asked(both).unwrap_err(), ["/orderIds", "/from"]);
     }
 
     #[tokio::test]

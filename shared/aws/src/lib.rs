@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod clients;
 pub mod due;
 pub mod error;
+mod histories;
 pub mod inventory;
 pub mod inventory_list;
 pub mod order_list;

@@ -56,6 +56,16 @@ impl PaymentState {
         Self::Refunded,
     ];
 
+    /// What the provider has said last when others were told of this state.
+    const fn fact(self) -> Option<Fact> {
+        match self {
+            Self::Paid | Self::Refunding => Some(Fact::ProviderPaid),
+            Self::Declined => Some(Fact::ProviderDeclined),
+            Self::Refunded => Some(Fact::ProviderRefunded),
+            Self::Charging | Self::Awaiting | Self::Voided => None,
+        }
+    }
+
     /// The state after `fact`; `None` when it was already applied.
     pub fn after(self, fact: Fact) -> Result<Option<Self>, IllegalMove> {
         use {Fact as F, PaymentState as S};
@@ -110,6 +120,15 @@ pub struct Unread {
 /// So many different words are kept.
 const MAX_UNREAD: usize = 20;
 
+/// A change that others were told of. A payment has three at most: an answer, one that contradicts it, and a refund.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub version: u64,
+    pub at: Timestamp,
+    pub from: PaymentState,
+    pub to: PaymentState,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     pub id: OrderId,
@@ -126,6 +145,9 @@ pub struct Payment {
     pub undecided_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
+    /// The changes that it has told of, oldest first: enough to tell them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Told>,
     pub cause: Cause,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -163,6 +185,7 @@ impl Payment {
             intent,
             undecided_since: None,
             unread: Vec::new(),
+            told: Vec::new(),
             cause,
             created_at: at,
             updated_at: at,
@@ -190,6 +213,10 @@ impl Payment {
         next.updated_at = at;
         // What the provider says of a void is between it and us.
         next.raised = moved.and_then(|_| next.event(self.state, fact, cause));
+        if next.raised.is_some() {
+            let (version, at, from, to) = (next.version, at, self.state, state);
+            next.told.push(Told { version, at, from, to });
+        }
         Ok(Some(next))
     }
 
@@ -253,6 +280,16 @@ impl Payment {
     /// Whether the deadline for its money has passed.
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         self.intent.as_ref().is_some_and(|intent| intent.wanted_until <= now)
+    }
+
+    /// What it has told, under the ids that it had. The cause is the payment's: that of each change is not kept.
+    pub fn history(&self) -> Vec<Event> {
+        let told = self.told.iter().filter_map(|told| {
+            let then =
+                Self { version: told.version, state: told.to, updated_at: told.at, ..self.clone() };
+            then.event(told.from, told.to.fact()?, &self.cause)
+        });
+        told.collect()
     }
 
     /// Intents and tombstones are ours alone: nobody else can act on them, so they raise nothing.
@@ -320,6 +357,22 @@ mod tests {
                 prop_assert!(!(void && paid) || matches!(payment.state, S::Refunding | S::Refunded));
                 prop_assert!(paid || !matches!(payment.state, S::Paid | S::Refunding | S::Refunded));
             }
+        }
+
+        #[test]
+        fn whatever_a_payment_has_told_it_can_tell_again(facts in prop::collection::vec(facts(), 0..30)) {
+            let (mut payment, mut told) = (intended(), Vec::new());
+            for (fact, at) in facts.into_iter().zip(1..) {
+                let at = Timestamp::from_millis(at);
+                if let Ok(Some(next)) = payment.after(fact, at, &Cause::default()) {
+                    told.extend(next.raised.clone());
+                    payment = next;
+                }
+            }
+            let stored = serde_json::to_string(&payment).unwrap();
+            let payment: Payment = serde_json::from_str(&stored).unwrap();
+            prop_assert_eq!(payment.history(), told);
+            prop_assert!(payment.told.len() <= 3);
         }
 
         #[test]

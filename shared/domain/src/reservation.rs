@@ -138,13 +138,7 @@ impl Reservation {
         let mut new = Self::new(id, ReservationState::Held, lines, at, cause);
         new.request_hash = request_hash;
         new.expires_at = Some(expires_at);
-        new.raised = Some(new.event(Data::InventoryReserved(InventoryReserved {
-            expires_at,
-            items: new.items(),
-            order_id: new.order_id(),
-            reservation_id: id,
-            state: new.state,
-        })));
+        new.raised = Some(new.reserved(expires_at));
         new
     }
 
@@ -159,14 +153,7 @@ impl Reservation {
         let mut new = Self::new(id, ReservationState::Rejected, lines, at, cause);
         new.request_hash = request_hash;
         new.shortages = shortages;
-        new.raised =
-            Some(new.event(Data::InventoryReservationFailed(InventoryReservationFailed {
-                items: new.items(),
-                order_id: new.order_id(),
-                reservation_id: id,
-                shortages: new.shortages.iter().map(ShortItem::from).collect(),
-                state: new.state,
-            })));
+        new.raised = Some(new.failed());
         new
     }
 
@@ -233,18 +220,55 @@ impl Reservation {
         next.cause = cause.clone();
         next.updated_at = at;
         next.raised = match fact {
-            Fact::Released | Fact::Withdrawn | Fact::Expired => {
-                Some(next.event(Data::InventoryReleased(InventoryReleased {
-                    items: next.items(),
-                    order_id: next.order_id(),
-                    reservation_id: next.id,
-                    state: next.state,
-                })))
-            }
+            Fact::Released | Fact::Withdrawn | Fact::Expired => Some(next.given_back()),
             // The order's own events tell of these.
             Fact::Committed | Fact::Shipped => None,
         };
         Ok(Some(next))
+    }
+
+    /// What it has told, oldest first, under the ids that it had. What was told before its newest change has the cause
+    /// of that one: no other is kept.
+    pub fn history(&self) -> Vec<Event> {
+        use ReservationState as S;
+        let made = self.clone().as_made();
+        let first = match (made.state, made.expires_at) {
+            (S::Rejected, _) => Some(made.failed()),
+            (_, Some(expires_at)) => Some(made.reserved(expires_at)),
+            // A tombstone.
+            (_, None) => None,
+        };
+        let is_over = matches!(self.state, S::Released | S::Expired) && first.is_some();
+        first.into_iter().chain(is_over.then(|| self.given_back())).collect()
+    }
+
+    fn reserved(&self, expires_at: Timestamp) -> Event {
+        self.event(Data::InventoryReserved(InventoryReserved {
+            expires_at,
+            items: self.items(),
+            order_id: self.order_id(),
+            reservation_id: self.id,
+            state: self.state,
+        }))
+    }
+
+    fn failed(&self) -> Event {
+        self.event(Data::InventoryReservationFailed(InventoryReservationFailed {
+            items: self.items(),
+            order_id: self.order_id(),
+            reservation_id: self.id,
+            shortages: self.shortages.iter().map(ShortItem::from).collect(),
+            state: self.state,
+        }))
+    }
+
+    fn given_back(&self) -> Event {
+        self.event(Data::InventoryReleased(InventoryReleased {
+            items: self.items(),
+            order_id: self.order_id(),
+            reservation_id: self.id,
+            state: self.state,
+        }))
     }
 
     fn items(&self) -> Vec<Item> {
@@ -305,6 +329,30 @@ mod tests {
                 prop_assert_eq!(next.after(fact), Ok(None), "{:?} was applied twice", fact);
                 state = next;
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_reservation_has_told_it_can_tell_again(
+            facts in prop::collection::vec(facts(), 0..10), refused in any::<bool>()
+        ) {
+            let (at, cause) = (Timestamp::from_millis, Cause::default());
+            let id = OrderId::generate();
+            let mut reservation = if refused {
+                Reservation::rejected(id, Vec::new(), Vec::new(), None, at(0), cause.clone())
+            } else {
+                Reservation::held(id, Vec::new(), at(9), None, at(0), cause.clone())
+            };
+            let mut told = Vec::from_iter(reservation.raised.clone());
+            for (fact, millis) in facts.into_iter().zip(1..) {
+                if let Ok(Some(next)) = reservation.after(fact, at(millis), &cause) {
+                    told.extend(next.raised.clone());
+                    reservation = next;
+                }
+            }
+            prop_assert_eq!(reservation.history(), told);
+            prop_assert_eq!(Reservation::tombstone(id, at(0), cause).history(), []);
         }
     }
 

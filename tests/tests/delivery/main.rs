@@ -8,13 +8,18 @@ mod relay;
 #[path = "../common/topic.rs"]
 mod topic;
 
-use arrivals::Arrivals;
+use std::collections::HashMap;
+
+use arrivals::{Arrival, Arrivals};
 use buses::{Bus, EventBridge, Kafka};
 use histories::Histories;
 use relay::{Build, Relay};
 use trackops_testkit::World;
 
 const ORDERS: usize = 2_000;
+
+/// As often as Lambda delivers a batch of the relay's.
+const TRIES: u32 = 6;
 
 /// Enough to find out a relay that is not what it should be.
 const FEW: usize = 60;
@@ -52,6 +57,34 @@ async fn on_kafka_a_relay_that_does_not_look_at_the_answers_is_found_out() {
     let Some(mut bus) = Kafka::start("careless").await else { return };
     let arrivals = weather(&world, &mut bus, Build::Careless, FEW).await;
     assert!(arrivals.lost() > 0, "{arrivals}");
+    bus.close().await;
+}
+
+/// As a repetition has it that nobody looks at, an event behind one that is refused goes out with each of its tries.
+#[tokio::test]
+async fn one_event_that_is_refused_makes_those_behind_it_go_out_twice_at_most() {
+    let world = World::new().await;
+    let mut bus = EventBridge::create(&world).await;
+    let relay = Relay::deploy(&world, Build::AsDeployed, bus.environment()).await;
+    let mut histories = Histories::of(FEW);
+    bus.refuse_some(&histories).await;
+    // So that they come in batches.
+    relay.switch_stream(false).await;
+    histories.begin(&relay.table).await;
+    relay.switch_stream(true).await;
+    relay.until_refused_times(&histories, TRIES).await;
+    bus.refuse_none().await;
+    relay.until_all_is_published().await;
+    let arrived = bus.arrived().await;
+    let mut times = HashMap::<_, u64>::new();
+    for Arrival { order, sequence } in &arrived {
+        *times.entry((order, sequence)).or_default() += 1;
+    }
+    let most = times.values().max().copied().unwrap_or_default();
+    println!("{} events arrived {} times, one of them {most} times", times.len(), arrived.len());
+    assert_eq!(times.len(), FEW);
+    // Once more if the relay began anew, and was told of none of it.
+    assert!(most <= 2, "one of them went out {most} times");
     bus.close().await;
 }
 

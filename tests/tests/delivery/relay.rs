@@ -158,6 +158,18 @@ impl<'a> Relay<'a> {
         .await;
     }
 
+    /// Waits until the bus has refused one of these orders' events so often.
+    pub async fn until_refused_times(&self, histories: &Histories, times: u32) {
+        let ids = histories.newest_ids();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        eventually(&format!("the bus to refuse an event {times} times"), async || {
+            let refused = self.store.refusals(&ids).await.expect("the relay's table is read");
+            let attempts = refused.values().map(|event| event.attempts).max().unwrap_or_default();
+            if attempts >= times { Ok(()) } else { Err(format!("{attempts} times")) }
+        })
+        .await;
+    }
+
     pub async fn until_all_is_published(&self) {
         let patience = Duration::from_secs(180);
         eventually_within(patience, "everything to be published", async || {

@@ -1,5 +1,8 @@
 //! Events that do not get through, and events that are wanted again, as an operator sees and mends them.
 
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use trackops_testkit::{Answer, Basket, Fault, SeenEvent, World, eventually, unique};
@@ -125,6 +128,154 @@ async fn an_event_that_is_given_up_lets_those_behind_it_go_and_says_who_did_it_a
     refusing.lift();
     world.books_balance(&tea, 5, &[&id]).await;
     events.close().await;
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn entry(attributes: &[(&str, &str)]) -> AttributeValue {
+    let all = attributes.iter().map(|(name, value)| ((*name).to_owned(), text(value)));
+    AttributeValue::M(all.collect::<HashMap<_, _>>())
+}
+
+/// Of a type that a newer version has.
+fn archived(id: &str, subject: &str) -> AttributeValue {
+    let time = "2026-11-28T12:00:00.000Z";
+    let event = json!({
+        "specversion": "1.0", "id": id, "source": "/trackops.orders", "type": "order.archived",
+        "subject": subject, "time": time, "sequence": 1, "correlationid": "newer", "data": {},
+    });
+    entry(&[("id", id), ("type", "order.archived"), ("time", time), ("body", &event.to_string())])
+}
+
+/// An item with this outbox, as a newer version might leave it behind.
+async fn leave_behind(world: &World, pk: &str, outbox: Vec<AttributeValue>) {
+    let put = world.dynamo.put_item().table_name(world.system.output("OrdersTable"));
+    let put = put.item("pk", text(pk)).item("version", AttributeValue::N("9".into()));
+    let put = put.item("outbox", AttributeValue::L(outbox)).item("unpublished", text("0"));
+    let put = put.item("unpublished_since", text("2026-11-28T12:00:00.000Z"));
+    put.send().await.expect("the item is put");
+}
+
+async fn clear_away(world: &World, pk: &str) {
+    let delete = world.dynamo.delete_item().table_name(world.system.output("OrdersTable"));
+    delete.key("pk", text(pk)).send().await.expect("the item is deleted");
+}
+
+#[tokio::test]
+async fn an_event_of_a_type_that_this_version_does_not_know_is_told_as_it_is() {
+    let world = World::new().await;
+    let mut events = world.tap_events().await;
+    let id = trackops_domain::OrderId::generate().to_string();
+    let pk = format!("ORDER#{id}");
+    let event_id = format!("{pk}#1");
+    let refusing = world.inject(Fault::of_the_bus(&id).until_lifted()).await;
+    leave_behind(&world, &pk, vec![archived(&event_id, &id)]).await;
+    let listed = eventually("it to be listed as refused", async || {
+        let entry = unprocessed(&world, "&source=trackops.orders", &event_id).await;
+        entry.filter(|entry| entry["attempts"] != 0).ok_or_else(|| "it is not".into())
+    })
+    .await;
+    assert_eq!(listed["type"], "order.archived", "{listed}");
+    assert_eq!(listed["source"], "trackops.orders", "{listed}");
+    let stats = get(&world, "/stats").await;
+    let waiting = stats["unpublished"]["byType"].as_array().cloned().unwrap_or_default();
+    assert!(waiting.iter().any(|it| it["type"] == "order.archived"), "{stats}");
+
+    refusing.lift();
+    world.sweep("OrdersTable", &pk).await;
+    let seen = events.until("the event", &id, |seen| !seen.is_empty()).await;
+    assert_eq!((seen[0].kind.as_str(), &*seen[0].source), ("order.archived", "trackops.orders"));
+    eventually("it to be told and forgotten", async || {
+        let row = world.row("OrdersTable", &pk).await.expect("it is there");
+        if row.contains_key("outbox") { Err("it is not".into()) } else { Ok(()) }
+    })
+    .await;
+    clear_away(&world, &pk).await;
+    events.close().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_listed_and_parked_and_holds_up_nobody_but_its_own_item() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let mut events = world.tap_events().await;
+    let id = trackops_domain::OrderId::generate().to_string();
+    let pk = format!("ORDER#{id}");
+    let [first, odd, behind] = [1, 2, 3].map(|version| format!("{pk}#{version}"));
+    let outbox = vec![
+        archived(&first, &id),
+        entry(&[("id", &odd), ("type", "order.archived"), ("time", "at noon")]),
+        archived(&behind, &id),
+    ];
+    leave_behind(&world, &pk, outbox).await;
+    let seen = events.until("what is before it", &id, |seen| !seen.is_empty()).await;
+    assert_eq!(seen[0].id, first);
+    let listed = parked(&world, &odd).await;
+    assert_eq!(listed["lastError"]["code"], "Unreadable", "{listed}");
+    let stats = get(&world, "/stats").await;
+    assert!(stats["parked"]["events"].as_u64().is_some_and(|events| events > 0), "{stats}");
+    assert_eq!(process(&world, &behind).await, ("PARKED".to_owned(), Vec::new()));
+    let swept = world.invoke("sweep-outbox", json!({"olderThanSeconds": 0})).await;
+    if let Ok(swept) = swept {
+        assert!(swept["parked"].as_u64().is_some_and(|parked| parked > 0), "{swept}");
+    }
+    let order = world.customer.order(&Basket::of(&tea, 1)).await.order_id;
+    world.until_status(&order, &["CONFIRMED"]).await;
+    post(&world, "/process-all", json!({"source": "trackops.orders"}))
+        .await
+        .expecting(StatusCode::OK);
+
+    let given_up = json!({"eventId": odd, "reason": "a newer version has to tell it"});
+    post(&world, "/discard", given_up).await.expecting(StatusCode::OK);
+    assert_eq!(process(&world, &behind).await.0, "PUBLISHED");
+    let seen = events.until("what was behind it", &id, |seen| seen.len() > 1).await;
+    assert!(seen.iter().all(|event| event.id != odd), "{seen:?}");
+    clear_away(&world, &pk).await;
+    world.books_balance(&tea, 5, &[&order]).await;
+    events.close().await;
+}
+
+#[tokio::test]
+async fn a_projection_that_missed_an_event_is_right_again_after_a_replay() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let basket = Basket::of(&tea, 1).paying_with("tok_declined");
+    let id = world.customer.order(&basket).await.order_id;
+    world.until_status(&id, &["REJECTED"]).await;
+    let told = ["payment.failed", "inventory.released"];
+    let noted = world.until_noted(&world.customer, &id, &told).await;
+    let product = format!("PRODUCT#{tea}");
+    let right = world.row("OrdersTable", &product).await.expect("orders know the product");
+
+    // As if the events had ended as dead letters, and those been given up.
+    clear_away(&world, &format!("NOTES#{id}")).await;
+    let stale = world.dynamo.update_item().table_name(world.system.output("OrdersTable"));
+    let stale = stale.key("pk", text(&product));
+    let stale = stale.update_expression("SET unit_price = :old, #sequence = :old");
+    let stale = stale.expression_attribute_names("#sequence", "sequence");
+    let stale = stale.expression_attribute_values(":old", AttributeValue::N("0".into()));
+    stale.send().await.expect("the product is stale");
+
+    let replay =
+        async |body: Value| post(&world, "/replay", body).await.expecting(StatusCode::OK).body;
+    let would = replay(json!({"productIds": [tea, "NO-SUCH-THING"]})).await;
+    assert_eq!(would["byType"], json!({"inventory.item.updated": 1}), "{would}");
+    assert_eq!(would["unknownProductIds"], json!(["NO-SUCH-THING"]), "{would}");
+    replay(json!({"productIds": [tea], "dryRun": false})).await;
+    for source in ["trackops.inventory", "trackops.payments"] {
+        let did = replay(json!({"source": source, "orderIds": [id], "dryRun": false})).await;
+        assert_eq!(did["stoppedAt"], json!([]), "{did}");
+    }
+    assert_eq!(world.until_noted(&world.customer, &id, &told).await, noted);
+    eventually("the price to be right again", async || {
+        let product = world.row("OrdersTable", &product).await.unwrap_or_default();
+        let price = product.get("unit_price");
+        if price == right.get("unit_price") { Ok(()) } else { Err(format!("{product:?}")) }
+    })
+    .await;
+    world.books_balance(&tea, 5, &[&id]).await;
 }
 
 #[tokio::test]

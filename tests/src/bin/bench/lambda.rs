@@ -23,7 +23,7 @@ use tokio::time::timeout;
 pub type Environment = HashMap<String, String>;
 
 /// An invocation that is not answered by then is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What Lambda tells a function, with AWS at `endpoint`.
 pub fn environment(name: &str, region: &str, endpoint: String) -> Environment {
@@ -78,6 +78,33 @@ impl Function {
             .spawn()
             .with_context(|| format!("cannot start {}", bootstrap.display()))?;
         Ok(Self(function))
+    }
+
+    /// The same, in a process that may have so many files open.
+    pub fn spawn_with_files(
+        bootstrap: &Path,
+        environment: &Environment,
+        api: &RuntimeApi,
+        files: u32,
+    ) -> Result<Self> {
+        let function = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {files} && exec \"$0\"")])
+            .arg(bootstrap)
+            .env_clear()
+            .envs(environment)
+            .env("AWS_LAMBDA_RUNTIME_API", &api.address)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {}", bootstrap.display()))?;
+        Ok(Self(function))
+    }
+
+    /// What its one thread has had of a processor; `None` where the system does not say it as Linux does.
+    pub fn cpu(&self) -> Option<Duration> {
+        let path = format!("/proc/{}/schedstat", self.id());
+        let nanoseconds = std::fs::read_to_string(path).ok()?;
+        nanoseconds.split(' ').next()?.parse().ok().map(Duration::from_nanos)
     }
 
     pub fn id(&self) -> u32 {

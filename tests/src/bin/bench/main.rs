@@ -1,9 +1,11 @@
 //! How fast TrackOps is on this machine's local cloud. Judges nothing; prints what it measured.
 
+mod backlog;
 mod cold_start;
 mod lambda;
 mod relay;
 mod stand_in;
+mod sweep;
 
 use std::time::Duration;
 
@@ -18,9 +20,9 @@ use trackops_local::say;
 use trackops_testkit::{Basket, World};
 
 /// Measures an order's way to CONFIRMED, a burst of orders, the cold start and size of create-order, and the relay
-/// beside the bare clients of its buses.
+/// beside the bare clients of its buses, and the sweeper with a backlog.
 ///
-/// Starts a local cloud of its own, which the relay does without;
+/// Starts a local cloud of its own, which the last two do without;
 /// TRACKOPS_ENDPOINTS_JSON=<file with the answer of `cargo local up --json`> measures a running one instead.
 #[derive(Parser)]
 #[command(name = "bench")]
@@ -46,6 +48,12 @@ struct Arguments {
     /// Batches of 100 stream records in each round
     #[arg(long, default_value_t = 100)]
     batches: u32,
+    /// Items that the sweeper finds
+    #[arg(long, default_value_t = 100_000)]
+    backlog: usize,
+    /// Memory of the sweeper in MB, by which it has its share of a processor; the template's is the default
+    #[arg(long, default_value_t = 1024)]
+    memory: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -54,6 +62,7 @@ enum What {
     Burst,
     ColdStart,
     Relay,
+    Sweep,
 }
 
 /// Products the orders are spread over.
@@ -73,7 +82,11 @@ async fn measure() -> Result<()> {
     if wanted(What::Relay) {
         relay::measure(arguments.rounds, arguments.batches).await?;
     }
-    if arguments.what == [What::Relay] {
+    if wanted(What::Sweep) {
+        sweep::measure(arguments.backlog, arguments.memory).await?;
+    }
+    let needs_no_cloud = |what: &What| matches!(what, What::Relay | What::Sweep);
+    if !arguments.what.is_empty() && arguments.what.iter().all(needs_no_cloud) {
         return Ok(());
     }
     let world = World::new().await;

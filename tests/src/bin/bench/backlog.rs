@@ -1,0 +1,159 @@
+//! An AWS with a table full of items that have something to tell. It answers after the time that AWS takes, as a rule.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::lambda::serve;
+
+/// "Single-digit milliseconds", as AWS says of DynamoDB, and some more for EventBridge.
+const DYNAMODB_TAKES: Duration = Duration::from_millis(5);
+const EVENTBRIDGE_TAKES: Duration = Duration::from_millis(20);
+
+const SHARDS: usize = 8;
+
+#[derive(Default)]
+pub struct Backlog {
+    /// What an item has, but for its key.
+    like: Mutex<Value>,
+    /// Keys of each shard, in the order of the index.
+    waiting: [Mutex<BTreeMap<String, ()>>; SHARDS],
+    events: AtomicUsize,
+    under_way: AtomicUsize,
+    most: AtomicUsize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nobody panics holding it")
+}
+
+impl Backlog {
+    pub async fn serve(self: Arc<Self>) -> Result<String> {
+        let (address, _) = serve(move |request| self.clone().answer(request)).await?;
+        Ok(format!("http://{address}"))
+    }
+
+    /// So many items like the one that was put.
+    pub fn fill(&self, items: usize) -> Result<()> {
+        lock(&self.like).as_object_mut().context("no item was put")?.remove("pk");
+        for number in 0..items {
+            let key = format!("ORDER#{number:08}");
+            lock(&self.waiting[number % SHARDS]).insert(key, ());
+        }
+        Ok(())
+    }
+
+    pub fn left(&self) -> usize {
+        self.waiting.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    pub fn events(&self) -> usize {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Of requests, each of which has a connection.
+    pub fn most_connections(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+        let under_way = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(under_way, Ordering::Relaxed);
+        let (head, body) = request.into_parts();
+        let target = head.headers.get("x-amz-target").context("not a call of AWS")?.to_str()?;
+        let call: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
+        let (service, operation) = target.split_once('.').context("no operation")?;
+        let answer = if service == "AWSEvents" {
+            sleep(EVENTBRIDGE_TAKES).await;
+            let entries = call["Entries"].as_array().map_or(0, Vec::len);
+            self.events.fetch_add(entries, Ordering::Relaxed);
+            let taken = json!({"EventId": "11710aed-b79e-4468-a20b-bb3c0c3b4860"});
+            json!({"FailedEntryCount": 0, "Entries": vec![taken; entries]})
+        } else {
+            sleep(DYNAMODB_TAKES).await;
+            self.dynamodb(operation, &call)?
+        };
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        let answer = Response::builder()
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amzn-requestid", "bench")
+            .body(Full::from(answer.to_string()))?;
+        Ok(answer)
+    }
+
+    fn dynamodb(&self, operation: &str, call: &Value) -> Result<Value> {
+        Ok(match operation {
+            "PutItem" => {
+                *lock(&self.like) = call["Item"].clone();
+                json!({})
+            }
+            "Query" if call["TableName"] == "orders" => self.query(call)?,
+            "Query" => json!({"Items": [], "Count": 0}),
+            "BatchGetItem" => self.items(call)?,
+            "BatchExecuteStatement" => self.trim(call)?,
+            "UpdateItem" => json!({}),
+            _ => bail!("nobody prepared an answer to {operation}"),
+        })
+    }
+
+    fn query(&self, call: &Value) -> Result<Value> {
+        let shard: usize = call["ExpressionAttributeValues"][":shard"]["S"]
+            .as_str()
+            .context("no shard")?
+            .parse()?;
+        let after = call["ExclusiveStartKey"]["pk"]["S"].as_str().unwrap_or_default().to_owned();
+        let limit = call["Limit"].as_u64().unwrap_or(10_000).try_into()?;
+        let waiting = lock(&self.waiting[shard]);
+        let behind =
+            waiting.range(after.clone()..).map(|(key, ())| key).filter(|key| **key != after);
+        let keys: Vec<&String> = behind.take(limit).collect();
+        let entry = |key: &&String| {
+            let since = "2026-01-01T00:00:00.000Z";
+            json!({"pk": {"S": key}, "unpublished": {"S": shard.to_string()}, "unpublished_since": {"S": since}})
+        };
+        let items: Vec<Value> = keys.iter().map(entry).collect();
+        let last = (items.len() == limit).then(|| items.last().cloned()).flatten();
+        let mut answer = json!({"Count": items.len(), "Items": items});
+        if let Some(last) = last {
+            answer["LastEvaluatedKey"] = last;
+        }
+        Ok(answer)
+    }
+
+    fn items(&self, call: &Value) -> Result<Value> {
+        let tables = call["RequestItems"].as_object().context("no tables")?;
+        let (table, wanted) = tables.iter().next().context("no table")?;
+        let keys = wanted["Keys"].as_array().context("no keys")?;
+        let like = lock(&self.like).clone();
+        let is_projected = wanted["ProjectionExpression"].is_string();
+        let item = |key: &Value| {
+            let mut item =
+                if is_projected { json!({"outbox": like["outbox"]}) } else { like.clone() };
+            item["pk"] = key["pk"].clone();
+            item["outbox"]["L"][0]["M"]["id"] =
+                json!({"S": format!("{}#1", key["pk"]["S"].as_str()?)});
+            Some(item)
+        };
+        let items: Vec<Value> =
+            if table == "orders" { keys.iter().filter_map(item).collect() } else { Vec::new() };
+        Ok(json!({"Responses": {table: items}}))
+    }
+
+    fn trim(&self, call: &Value) -> Result<Value> {
+        let statements = call["Statements"].as_array().context("no statements")?;
+        for statement in statements {
+            let key = statement["Parameters"][0]["S"].as_str().context("no key")?;
+            let number: usize = key.trim_start_matches("ORDER#").parse()?;
+            lock(&self.waiting[number % SHARDS]).remove(key);
+        }
+        Ok(json!({"Responses": vec![json!({"TableName": "orders"}); statements.len()]}))
+    }
+}

@@ -1,0 +1,103 @@
+//! The sweeper and a backlog: items of a table whose stream was off. DynamoDB and EventBridge are played by the benchmark.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use trackops_aws::aggregate::Table;
+use trackops_testkit::{aws_at, build};
+
+use crate::backlog::Backlog;
+use crate::lambda::{Function, RuntimeApi, environment};
+use crate::relay::{REGION, order};
+
+/// What Lambda allows. Source: "Lambda quotas", Lambda Developer Guide.
+const DESCRIPTORS: u32 = 1024;
+
+/// MB of memory with which a function has one whole processor. Source: "Configure Lambda function memory", Lambda
+/// Developer Guide.
+const ONE_PROCESSOR: u32 = 1769;
+
+/// A processor is shared in slices of this, as the kernel's scheduler shares it.
+const SLICE: Duration = Duration::from_millis(20);
+
+pub async fn measure(items: usize, memory: u32) -> Result<()> {
+    let sweeper = build(&["--release", "--bin", "sweep-outbox"])?;
+    let aws = Arc::<Backlog>::default();
+    let endpoint = aws.clone().serve().await?;
+    let table = Table::at(&aws_at(&endpoint, REGION), "orders".to_owned());
+    // One that was just placed; all others are like it.
+    table.create(&order(0)?).await?;
+    aws.fill(items)?;
+
+    let mut environment = environment("sweep-outbox", REGION, endpoint);
+    environment.extend(
+        [("TABLES", "orders,inventory,payments"), ("RELAY_TABLE", "relay"), ("EVENT_BUS", "bench")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    println!(
+        "a backlog of {items} orders; at most {DESCRIPTORS} open files; {memory} MB, which is {} % of a processor",
+        memory * 100 / ONE_PROCESSOR
+    );
+    let api = RuntimeApi::start().await?;
+    let function = Function::spawn_with_files(&sweeper, &environment, &api, DESCRIPTORS)?;
+    let share = Share::of(function.id(), memory)?;
+    let (started, mut sweeps) = (Instant::now(), 0);
+    loop {
+        let swept = api.invoke(json!({"olderThanSeconds": 0}).to_string().into()).await?;
+        sweeps += 1;
+        let (took, left) = (started.elapsed(), aws.left());
+        println!("  sweep {sweeps}: {swept}; {left} left after {} ms", took.as_millis());
+        if left == 0 {
+            break;
+        }
+    }
+    let took = started.elapsed();
+    let cpu = function.cpu().context("Linux says what a process has had of a processor")?;
+    drop(share);
+    let events = aws.events();
+    ensure!(events == items, "the bus got {events} events for {items} items");
+    let rate = items as u128 * 1000 / took.as_millis().max(1);
+    let micros = cpu.as_micros() / items as u128;
+    println!(
+        "  {rate} items/s; CPU {micros} us an item; {} connections at once at most",
+        aws.most_connections()
+    );
+    println!("  on a whole processor: some {} items/s", 1_000_000 / micros.max(1));
+    Ok(())
+}
+
+/// Lets a process run for its share of every slice, as Lambda does by its memory.
+struct Share {
+    ends: Arc<AtomicBool>,
+    process: Pid,
+}
+
+impl Share {
+    fn of(process: u32, memory: u32) -> Result<Self> {
+        let process = Pid::from_raw(process.try_into()?).context("no process")?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let (ends_too, runs) = (ends.clone(), SLICE * memory.min(ONE_PROCESSOR) / ONE_PROCESSOR);
+        thread::spawn(move || {
+            while !ends_too.load(Ordering::Relaxed) && runs < SLICE {
+                // It may have ended.
+                let _ = kill_process(process, Signal::CONT);
+                thread::sleep(runs);
+                let _ = kill_process(process, Signal::STOP);
+                thread::sleep(SLICE - runs);
+            }
+        });
+        Ok(Self { ends, process })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        let _ = kill_process(self.process, Signal::CONT);
+    }
+}
