@@ -117,8 +117,8 @@ fn read(stream: Vec<Record>) -> Batch {
             }
             (Err(error), Some(key)) => {
                 tracing::warn!(key, error = chain(&error), "this image is not understood");
-                batch.unread.insert(key.to_owned());
-                Unpublished::new(key.to_owned(), Vec::new())
+                batch.unread.insert(key.clone());
+                Unpublished::new(key, Vec::new())
             }
             (Err(error), None) => {
                 let sequence_number = change.sequence_number;

@@ -361,7 +361,7 @@ async fn products(
     let stored::Page { found, unreadable, next } = if skus.is_empty() {
         inventory.list_items(&ItemFilter::default(), after, limit).await?
     } else {
-        let (found, unreadable) = inventory.find_items(skus).await?;
+        let (found, unreadable) = inventory.find_readable_items(skus).await?;
         stored::Page { found, unreadable, next: None }
     };
     let unreadable: Vec<String> = unreadable.ids().into_iter().map(str::to_owned).collect();

@@ -29,11 +29,9 @@ pub struct Record {
 pub struct Change {
     pub sequence_number: String,
     /// Unix seconds, rounded down. Source: "StreamRecord", DynamoDB Streams API reference.
-    #[serde(default)]
-    approximate_creation_date_time: f64,
-    #[serde(default)]
-    keys: Option<Keys>,
-    /// Not read yet: one that makes no sense fails alone.
+    approximate_creation_date_time: Option<Box<RawValue>>,
+    // None of these is read yet: one that makes no sense fails alone.
+    keys: Option<Box<RawValue>>,
     new_image: Option<Box<RawValue>>,
 }
 
@@ -43,15 +41,18 @@ struct Keys {
 }
 
 impl Change {
-    /// When it was written.
+    /// When it was written; long ago if it does not say.
     pub fn at(&self) -> Timestamp {
-        let at = Duration::try_from_secs_f64(self.approximate_creation_date_time);
+        let seconds = self.approximate_creation_date_time.as_ref();
+        let seconds = seconds.and_then(|raw| serde_json::from_str::<f64>(raw.get()).ok());
+        let at = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         Timestamp::from_millis(0).plus(at.unwrap_or_default())
     }
 
     /// Of the item that was written.
-    pub fn key(&self) -> Option<&str> {
-        self.keys.as_ref().map(|Keys { pk: Text::S(pk) }| pk.as_str())
+    pub fn key(&self) -> Option<String> {
+        let Keys { pk: Text::S(pk) } = serde_json::from_str(self.keys.as_ref()?.get()).ok()?;
+        Some(pk)
     }
 
     /// What the item had to tell.

@@ -13,19 +13,28 @@ use crate::stored::Unreadable;
 
 impl Inventory {
     /// Those of these items that are there, in any order.
-    pub async fn find_items(&self, skus: &[Sku]) -> Result<(Vec<StockItem>, Unreadable), StoreError> {
+    pub async fn find_readable_items(
+        &self,
+        skus: &[Sku],
+    ) -> Result<(Vec<StockItem>, Unreadable), StoreError> {
         all(self.table(), skus.iter().map(StockItem::key).collect()).await
     }
 
     /// Those of these reservations that are there, in any order.
-    pub async fn find_reservations(&self, ids: &[OrderId]) -> Result<(Vec<Reservation>, Unreadable), StoreError> {
+    pub async fn find_reservations(
+        &self,
+        ids: &[OrderId],
+    ) -> Result<(Vec<Reservation>, Unreadable), StoreError> {
         all(self.table(), ids.iter().map(Reservation::key).collect()).await
     }
 }
 
 impl Payments {
     /// Those of these payments that are there, in any order.
-    pub async fn find_all(&self, ids: &[OrderId]) -> Result<(Vec<Payment>, Unreadable), StoreError> {
+    pub async fn find_all(
+        &self,
+        ids: &[OrderId],
+    ) -> Result<(Vec<Payment>, Unreadable), StoreError> {
         all(self.table(), ids.iter().map(Payment::key).collect()).await
     }
 }

@@ -199,9 +199,9 @@ async fn the_sweeper_finds_whatever_waits_long_enough_page_by_page_while_it_trim
     let minute = |minute: usize| Timestamp::from_millis(60_000 * i64::try_from(minute).unwrap());
     let key = |number: usize| format!("STOCK#SKU-{number:03}");
     let (_, own) = inventory(&[]).await;
-    // Some sixty a shard, which is more than a page; the last forty have not waited long enough.
+    // Some 120 a shard, which is more than a page; the last forty have not waited long enough.
     at_once(40, async |part| {
-        for number in (part * 12)..(part * 12 + 12) {
+        for number in (part * 24)..(part * 24 + 24) {
             let mut item = item(&format!("SKU-{number:03}"), 1, 0);
             item.updated_at = minute(number);
             own.table.create(&told(item)).await.unwrap();
@@ -213,7 +213,7 @@ async fn the_sweeper_finds_whatever_waits_long_enough_page_by_page_while_it_trim
         let (mut next, mut of_shard) = (Some(Page::default()), Vec::new());
         while let Some(page) = next.take() {
             let keys;
-            (keys, next) = own.table.unpublished_before(shard, minute(440), page).await.unwrap();
+            (keys, next) = own.table.unpublished_before(shard, minute(920), page).await.unwrap();
             // As if every other one could not be published.
             at_once(keys.len().div_ceil(2), async |pair| {
                 let read = own.table.unpublished(&keys[2 * pair]).await.unwrap().unwrap();
@@ -228,7 +228,7 @@ async fn the_sweeper_finds_whatever_waits_long_enough_page_by_page_while_it_trim
     }
     assert!(pages > SHARDS, "no shard had a second page");
     found.sort();
-    assert_eq!(found, (0..440).map(key).collect::<Vec<_>>());
+    assert_eq!(found, (0..920).map(key).collect::<Vec<_>>());
 }
 
 /// What another version might have put there.
