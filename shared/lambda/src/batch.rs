@@ -317,7 +317,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_logged_of_an_event_carries_its_correlation_id() {
-        let (log, _on) = Log::start();
+        let test = "batch::tests::what_is_logged_of_an_event_carries_its_correlation_id";
+        let Some((log, _on)) = Log::alone(test) else { return };
         let mut fails = event("fails");
         fails["correlationid"] = json!("j1");
         let texts = [fails.to_string(), "no JSON".to_owned()];

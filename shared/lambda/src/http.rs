@@ -659,7 +659,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_line_that_a_request_logs_carries_its_correlation_id() {
-        let (log, _on) = Log::start();
+        let test = "http::tests::every_line_that_a_request_logs_carries_its_correlation_id";
+        let Some((log, _on)) = Log::alone(test) else { return };
         let handler = |_, _| async {
             tracing::warn!("on the way");
             Err(Problem::busy("the table is busy"))

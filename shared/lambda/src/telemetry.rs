@@ -43,6 +43,7 @@ where
 #[cfg(test)]
 pub(crate) mod logged {
     use std::io;
+    use std::process::Command;
     use std::sync::{Arc, Mutex};
 
     use serde_json::Value;
@@ -50,12 +51,34 @@ pub(crate) mod logged {
 
     use super::*;
 
-    /// What this thread logs from now on.
+    /// Tells a process which test it was started for.
+    const ALONE: &str = "TRACKOPS_TEST_ALONE";
+
+    /// What a test logs.
     #[derive(Clone, Default)]
     pub struct Log(Arc<Mutex<Vec<u8>>>);
 
     impl Log {
-        pub fn start() -> (Self, DefaultGuard) {
+        /// Runs `test`, which is the caller, alone in a process of its own. There it answers what is logged from now on,
+        /// here `None`: the test has passed.
+        ///
+        /// `tracing` remembers for each place in the code whether anybody listens to it, and while there is one listener
+        /// it asks the thread that comes there first. A thread of another test has no listener, and would so silence the
+        /// place for this one.
+        pub fn alone(test: &str) -> Option<(Self, DefaultGuard)> {
+            if env::var(ALONE).as_deref() == Ok(test) {
+                return Some(Self::start());
+            }
+            let mut process = Command::new(env::current_exe().unwrap());
+            let process = process.args([test, "--exact", "--test-threads=1"]).env(ALONE, test);
+            let run = process.output().unwrap();
+            let said = [run.stdout, run.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+            let passed = run.status.success() && said[0].contains("test result: ok. 1 passed");
+            assert!(passed, "{test}, alone in a process: {}", said.concat());
+            None
+        }
+
+        fn start() -> (Self, DefaultGuard) {
             let log = Self::default();
             let writer = log.clone();
             let subscriber = json(LevelFilter::INFO, move || writer.clone());
