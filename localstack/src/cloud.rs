@@ -13,8 +13,8 @@ use tokio::process::{Child, Command};
 use crate::http::Http;
 use crate::instance::{Instance, REGION, as_pid, workspace};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
-const STOPS_WITHIN: Duration = Duration::from_secs(10);
+const READY_WITHIN: Duration = Duration::from_secs(300);
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
 
 /// The cloud and, in one process group with it, every function it started.
 pub struct Cloud {
@@ -75,7 +75,7 @@ impl Cloud {
                 bail!("the local cloud ended ({status}) before it was ready");
             }
             let asked = http.send(Request::get(&url), Vec::new());
-            let asked = tokio::time::timeout(Duration::from_secs(2), asked).await;
+            let asked = tokio::time::timeout(Duration::from_secs(10), asked).await;
             if asked.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == StatusCode::OK))
             {
                 return Ok(());

@@ -19,7 +19,7 @@ pub const SOLD_OUT: &str = "TEA-GYOKURO-50";
 
 /// Where an order may end here; the demo ships nothing.
 const ENDS: [&str; 4] = ["CONFIRMED", "REJECTED", "CANCELLED", "EXPIRED"];
-const ENDS_WITHIN: Duration = Duration::from_secs(30);
+const ENDS_WITHIN: Duration = Duration::from_secs(120);
 
 struct Journey {
     title: &'static str,

@@ -21,7 +21,7 @@ use crate::python::run;
 pub const BROKERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
 
 const OLDEST_JAVA: u32 = 17;
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(300);
 
 /// Any, as long as it is 16 bytes.
 const CLUSTER_ID: &str = "dHJhY2tvcHMtbG9jYWwtMQ";

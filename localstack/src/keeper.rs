@@ -21,7 +21,7 @@ use crate::proxy::{self, Apis};
 use crate::token::{Signer, Which};
 use crate::{issuer, progress::Step, topics};
 
-const STARTS_WITHIN: Duration = Duration::from_secs(90);
+const STARTS_WITHIN: Duration = Duration::from_secs(330);
 
 /// The hidden command that `up` starts.
 #[derive(Clone, Debug, clap::Args)]

@@ -18,7 +18,7 @@ use crate::progress::Step;
 use crate::proxy::Apis;
 use crate::template::{Object, Template};
 
-const WITHIN: Duration = Duration::from_secs(300);
+const WITHIN: Duration = Duration::from_secs(1200);
 
 /// The outputs of the deployed stack, by name.
 pub type Outputs = BTreeMap<String, String>;

@@ -87,7 +87,7 @@ pub async fn serve(
 
 async fn connect(brokers: &str) -> Result<Client> {
     let brokers = brokers.split(',').map(str::to_owned).collect();
-    let deadline = Some(Duration::from_secs(10));
+    let deadline = Some(Duration::from_secs(60));
     let backoff = BackoffConfig { deadline, ..BackoffConfig::default() };
     let builder = ClientBuilder::new(brokers).client_id("trackops-local").backoff_config(backoff);
     builder.build().await.context("no Kafka answers at these brokers")

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use trackops_domain::OrderId;
 
 use crate::world::unique;
-use crate::{System, contract};
+use crate::{System, contract, eventually};
 
 /// Somebody with a token, and the requests they make.
 #[derive(Clone)]
@@ -147,8 +147,23 @@ pub struct Answer {
 
 impl Answer {
     /// The answer to a request that no method of [`Caller`] makes; `asked` names it when it is not as expected.
-    /// What a service answers must be in its OpenAPI document.
+    /// What a service answers must be in its OpenAPI document. A request that is throttled is made again: the limits
+    /// of a method are for all who ask, also for tests that run beside this one.
     pub async fn read(asked: String, request: reqwest::RequestBuilder) -> Self {
+        let again =
+            || request.try_clone().unwrap_or_else(|| panic!("{asked}: its body is a stream"));
+        eventually(&format!("{asked} not to be throttled"), async || {
+            let answer = Self::read_once(asked.clone(), again()).await;
+            match answer.status {
+                StatusCode::TOO_MANY_REQUESTS => Err("it is".to_owned()),
+                _ => Ok(answer),
+            }
+        })
+        .await
+    }
+
+    /// [`Self::read`], also when it is throttled.
+    pub async fn read_once(asked: String, request: reqwest::RequestBuilder) -> Self {
         let (client, request) = request.build_split();
         let request = request.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
         let sent = request.try_clone().unwrap_or_else(|| panic!("{asked}: its body is a stream"));

@@ -1,13 +1,11 @@
 //! What the bus carried: a queue that receives every event from now on.
 
-use std::time::Duration;
-
 use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
 use serde_json::Value;
 
 use crate::world::unique;
-use crate::{World, eventually_within};
+use crate::{World, eventually};
 
 /// Receives every event of the bus.
 pub struct EventTap<'a> {
@@ -93,7 +91,7 @@ impl EventTap<'_> {
         order_id: &str,
         complete: impl Fn(&[SeenEvent]) -> bool,
     ) -> Vec<SeenEvent> {
-        eventually_within(Duration::from_secs(90), what, async || {
+        eventually(what, async || {
             self.receive().await;
             let about: Vec<SeenEvent> =
                 self.seen.iter().filter(|event| event.is_about(order_id)).cloned().collect();

@@ -122,6 +122,7 @@ impl Fault {
 
 /// An injected fault; it is lifted when this is dropped, also by a failing test.
 #[must_use = "the fault is lifted as soon as this is dropped"]
+#[derive(Debug)]
 pub struct FaultGuard {
     id: String,
     /// What fails.
@@ -164,7 +165,7 @@ impl Drop for FaultGuard {
         let address = self.control.trim_start_matches("http://");
         let (host, path) = address.split_once('/').unwrap_or((address, ""));
         let lifted = TcpStream::connect(host).and_then(|mut stream| {
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            stream.set_read_timeout(Some(Duration::from_secs(120)))?;
             let id = &self.id;
             write!(
                 stream,

@@ -6,7 +6,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::OwnedMessage;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+/// So long the broker may be silent.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// All records of a topic with three partitions, one partition after the other.
 pub fn records(brokers: &str, name: &str) -> Vec<OwnedMessage> {
@@ -24,13 +25,14 @@ pub fn records(brokers: &str, name: &str) -> Vec<OwnedMessage> {
         list.add_partition_offset(name, partition, Offset::Offset(low))
             .expect("the broker answers");
         consumer.assign(&list).expect("the broker answers");
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
         let mut next = low;
         while next < high {
             assert!(Instant::now() < deadline, "waited for record {next} of {name} {partition}");
             if let Some(message) = consumer.poll(Duration::from_millis(100)) {
                 let message = message.expect("the broker answers").detach();
                 next = rdkafka::Message::offset(&message) + 1;
+                deadline = Instant::now() + PATIENCE;
                 records.push(message);
             }
         }

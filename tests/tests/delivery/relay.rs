@@ -16,7 +16,7 @@ use trackops_aws::outbox::Page;
 use trackops_aws::relay::RelayStore;
 use trackops_domain::Timestamp;
 use trackops_local::functions;
-use trackops_testkit::{Fault, World, eventually, eventually_within, unique};
+use trackops_testkit::{Fault, World, eventually, unique};
 
 use crate::histories::Histories;
 
@@ -34,6 +34,9 @@ const KILLED_AFTER: [Duration; 4] = [
 
 const KILLED_EVERY: Duration = Duration::from_secs(1);
 
+/// Whether a victim was killed.
+const LOOKS_EVERY: Duration = Duration::from_millis(200);
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Build {
     AsDeployed,
@@ -48,6 +51,7 @@ pub struct Relay<'a> {
     function: String,
     sweeper: String,
     mapping: String,
+    streams: Cell<bool>,
     killed: Cell<usize>,
 }
 
@@ -94,6 +98,7 @@ impl<'a> Relay<'a> {
             function,
             sweeper,
             mapping,
+            streams: Cell::new(true),
             killed: Cell::new(0),
         }
     }
@@ -101,25 +106,41 @@ impl<'a> Relay<'a> {
     pub async fn switch_stream(&self, on: bool) {
         let mapping = self.world.lambda.update_event_source_mapping().uuid(&self.mapping);
         mapping.enabled(on).send().await.expect("the event source mapping is changed");
+        self.streams.set(on);
     }
 
-    /// Kills the relay and the sweeper at their work, again and again.
+    /// Kills the relay and the sweeper at their work, again and again, and at least once.
     pub async fn while_it_is_killed(&self, work: impl Future<Output = ()>) {
+        let before = self.killed();
+        let killed_at_it = async {
+            work.await;
+            eventually("the relay or the sweeper to be killed", async || {
+                if self.killed() > before { Ok(()) } else { Err("none was".to_owned()) }
+            })
+            .await;
+        };
         tokio::select! {
-            () = work => {}
+            () = killed_at_it => {}
             never = self.keep_killing() => match never {},
         }
     }
 
     async fn keep_killing(&self) -> Infallible {
-        let mut turns = interval(KILLED_EVERY);
+        let (mut turns, mut looks) = (interval(KILLED_EVERY), interval(LOOKS_EVERY));
         let victims = [&self.function, &self.sweeper, &self.function];
         let mut victims = victims.into_iter().cycle().zip(KILLED_AFTER.into_iter().cycle());
         loop {
             turns.tick().await;
             let Some((victim, after)) = victims.next() else { unreachable!("a cycle has no end") };
+            // Without its stream nobody calls the relay.
+            let victim = if self.streams.get() { victim } else { &self.sweeper };
             let fault = Fault::of_function(victim, "").killing_it_after(after);
-            self.world.inject(fault).await.struck(1).await;
+            let fault = self.world.inject(fault).await;
+            // Without a deadline: it goes on no longer than the work beside it, however long its victim takes to be
+            // called again.
+            while fault.hits().await == 0 {
+                looks.tick().await;
+            }
             self.killed.set(self.killed.get() + 1);
         }
     }
@@ -144,8 +165,9 @@ impl<'a> Relay<'a> {
         sweep.payload(Blob::new(input)).send().await.expect("the sweeper is invoked");
     }
 
-    /// Waits until the bus has refused something. A careless relay does not tell: it has thrown all of it away then.
-    pub async fn until_refused(&self, build: Build, histories: &Histories) {
+    /// Waits until the bus has refused something since then. A careless relay does not tell: it has thrown all of it
+    /// away then.
+    pub async fn until_refused(&self, since: Timestamp, build: Build, histories: &Histories) {
         if build == Build::Careless {
             return self.until_nothing_waits().await;
         }
@@ -153,7 +175,8 @@ impl<'a> Relay<'a> {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         eventually("the bus to refuse something", async || {
             let refused = self.store.refusals(&ids).await.expect("the relay's table is read");
-            if refused.is_empty() { Err("nothing".to_owned()) } else { Ok(()) }
+            let refused = refused.values().any(|event| event.last_at >= since);
+            if refused { Ok(()) } else { Err("nothing".to_owned()) }
         })
         .await;
     }
@@ -171,8 +194,7 @@ impl<'a> Relay<'a> {
     }
 
     pub async fn until_all_is_published(&self) {
-        let patience = Duration::from_secs(180);
-        eventually_within(patience, "everything to be published", async || {
+        eventually("everything to be published", async || {
             self.let_parked_events_be_due().await;
             self.sweep(0).await;
             self.waiting().await
