@@ -28,7 +28,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 HERE = Path(__file__).parent
-WAIT_SECONDS = 20
+WAIT_SECONDS = 180  # what comes at all comes in a moment, on a quiet machine
+NEVER_SECONDS = 3  # what has not come by then does not come, from the cloud without patches
 
 # Writes the events it is given into the file of its name, then does what they say.
 BOOTSTRAP = f"#!{sys.executable}" + """
@@ -51,7 +52,7 @@ while True:
     if "hold" in text:
         held = b"x" * (event["hold"] << 20)
     if "sleep" in text:
-        time.sleep(event.get("sleep", 3))
+        time.sleep(event.get("sleep", 60 if "for long" in text else 3))
     if "Records" in event:
         answer = {"batchItemFailures": [
             {"itemIdentifier": record["dynamodb"]["SequenceNumber"]}
@@ -200,6 +201,7 @@ class Cloud:
         self.options, self.parent = options, parent or os.getpid()
         self.seen = Path(self.directory.name) / "seen"
         self.seen.mkdir()
+        self.patience = NEVER_SECONDS if "--unpatched" in options else WAIT_SECONDS
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
@@ -298,9 +300,13 @@ class Cloud:
             for event in self.events(table)
         ]
 
-    def delivered(self, table, key, seconds=3):
+    def delivered(self, table, key, at_most=WAIT_SECONDS):
+        there = lambda: key in sum(self.records(table), [])
+        return self.comes(there, f"{key} of {table}", at_most)
+
+    def comes(self, condition, what, at_most=WAIT_SECONDS):
         with contextlib.suppress(AssertionError):
-            return until(lambda: key in sum(self.records(table), []), f"{key} of {table}", seconds)
+            return until(condition, what, min(self.patience, at_most))
         return False
 
     def run(self, machine, content):
@@ -466,25 +472,34 @@ class Patches(unittest.TestCase):
 
         self.needs("cloudformation.refer_to_secrets_by_arn", as_aws)
 
-    def quickest(self, cloud, event):
+    def saves(self, patch, pause, *measures):
+        """The patch spares a pause that ministack makes: measured with it and without, in turn.
+
+        Each measure takes its turn with the others, so that whatever else the machine does touches
+        all alike, and the least of each counts.
+        """
+        least = [min(times) for times in zip(*(tuple(it() for it in measures) for _ in range(20)))]
+        spared = sum(least[1::2]) - sum(least[::2])
+        self.assertGreater(spared, pause / 2, f"{patch} does not do what it is for: {least}")
+
+    def invocation(self, cloud, event):
         def seconds():
             begin = time.monotonic()
             cloud.invoke(event)
             return time.monotonic() - begin
 
         seconds()  # cold
-        return min(seconds() for _ in range(10))
+        return seconds
 
     def test_a_warm_function_answers_at_once(self):
-        self.needs(
-            "runtime_api.send_at_once", lambda cloud: self.quickest(cloud, {"chatty": 1}) < 0.03
-        )
+        chatty = [self.invocation(cloud, {"chatty": 1}) for cloud in (patched, plain)]
+        self.saves("runtime_api.send_at_once", 0.04, *chatty)
 
     def test_a_function_that_logs_nothing_is_as_quick_as_one_that_does(self):
-        self.needs(
-            "runtime_api.wait_less_for_logs",
-            lambda cloud: self.quickest(cloud, {}) - self.quickest(cloud, {"chatty": 1}) < 0.025,
-        )
+        quiet, chatty = {}, {"chatty": 1}
+        pairs = [(patched, quiet), (patched, chatty), (plain, chatty), (plain, quiet)]
+        measures = [self.invocation(cloud, event) for cloud, event in pairs]
+        self.saves("runtime_api.wait_less_for_logs", 0.05, *measures)
 
     def test_what_a_function_logs_can_be_read(self):
         logs = patched.client("logs")
@@ -525,21 +540,16 @@ class Patches(unittest.TestCase):
         self.needs("environments.wait_for_a_free_environment", within_bounds)
 
     def test_an_execution_starts_at_once(self):
-        self.needs(
-            "step_functions.start_at_once",
-            lambda cloud: min(cloud.run("Pass", {})[0] for _ in range(3)) < 0.1,
-        )
+        measures = [lambda cloud=cloud: cloud.run("Pass", {})[0] for cloud in (patched, plain)]
+        self.saves("step_functions.start_at_once", 0.15, *measures)
 
     def test_a_record_reported_as_failed_is_delivered_again_with_all_after_it(self):
         def as_aws(cloud):
             cloud.put("Again", "before", "poison", "after")
             cloud.delivered("Again", "after")
-            with contextlib.suppress(AssertionError):
-                until(
-                    lambda: sum(cloud.records("Again"), []).count("poison") > 2,
-                    "two more attempts",
-                    seconds=3,
-                )
+            cloud.comes(
+                lambda: sum(cloud.records("Again"), []).count("poison") > 2, "two more attempts"
+            )
             records = sum(cloud.records("Again"), [])
             return records.count("before") == 1 and records.count("poison") > 2
 
@@ -548,8 +558,10 @@ class Patches(unittest.TestCase):
     def test_a_record_out_of_attempts_is_dropped_into_the_failure_queue(self):
         def as_aws(cloud):
             cloud.put("Skip", "poison")
-            queue = {"QueueUrl": cloud.outputs["Dropped"], "WaitTimeSeconds": 3}
-            dropped = cloud.client("sqs").receive_message(**queue).get("Messages")
+            sqs, queue = cloud.client("sqs"), {"QueueUrl": cloud.outputs["Dropped"]}
+            dropped = cloud.comes(
+                lambda: sqs.receive_message(**queue).get("Messages"), "the dropped record"
+            )
             cloud.put("Skip", "after")
             return bool(dropped) and cloud.delivered("Skip", "after")
 
@@ -558,18 +570,17 @@ class Patches(unittest.TestCase):
     def test_a_batch_that_fails_is_bisected_until_only_the_bad_record_is_dropped(self):
         def as_aws(cloud):
             cloud.put("Bisect", "sleep", "one", "raise", "two")
-            with contextlib.suppress(AssertionError):
-                return until(lambda: ["two"] in cloud.records("Bisect"), "the last one alone", 6)
-            return False
+            return cloud.comes(lambda: ["two"] in cloud.records("Bisect"), "the last one alone")
 
         self.needs("streams.deliver_streams_as_aws_does", as_aws)
 
     def test_a_slow_function_holds_up_no_other_stream(self):
         def as_aws(cloud):
-            cloud.put("Slow", "sleep")
-            cloud.delivered("Slow", "sleep")
+            cloud.put("Slow", "sleep for long")
+            cloud.delivered("Slow", "sleep for long")
             cloud.put("Fast", "quick")
-            return cloud.delivered("Fast", "quick", seconds=1.5)
+            # Before the slow one runs into its function's timeout.
+            return cloud.delivered("Fast", "quick", at_most=20)
 
         self.needs("streams.deliver_streams_as_aws_does", as_aws)
 
@@ -590,8 +601,7 @@ class Patches(unittest.TestCase):
             cloud.delivered("Statements", "one")
             update = "UPDATE \"Statements\" SET told = 'yes' WHERE pk = 'one'"
             cloud.client("dynamodb").batch_execute_statement(Statements=[{"Statement": update}])
-            with contextlib.suppress(AssertionError):
-                return until(lambda: len(cloud.records("Statements")) == 2, "two records", 3)
+            return cloud.comes(lambda: len(cloud.records("Statements")) == 2, "two records")
 
         self.needs("streams.tell_streams_of_statements", as_aws)
 
@@ -776,7 +786,7 @@ class Launcher(unittest.TestCase):
             until(lambda: cloud.events("echo"), "the function to be at work")
             functions, begin = cloud.pids(), time.monotonic()
             self.assertEqual(cloud.stop(), 0)
-        self.assertLess(time.monotonic() - begin, 5)
+        self.assertLess(time.monotonic() - begin, 20)
         self.assertFalse([pid for pid in functions if alive(pid)])
 
     def test_functions_end_when_the_cloud_is_killed_even_those_at_work(self):
