@@ -176,7 +176,8 @@ async fn a_step_forward_that_stays_busy_leaves_the_order_to_the_recovery() {
         let (fault, id) = journey.begin(&world, &sku, busy).await;
         fault.struck(TRIES.0).await;
         fault.lift();
-        world.recover_until(&id, &ENDS).await;
+        // Trouble makes it late and decides nothing: it goes where it would have gone without.
+        world.recover_until(&id, &[journey.ends_in()]).await;
         world.books_balance(&sku, 5, &[&id]).await;
     };
     let scenarios = STEPS[..5].iter().flat_map(|step| When::BOTH.map(|when| (step, when)));
@@ -191,7 +192,10 @@ async fn a_step_back_that_keeps_failing_never_says_it_succeeded_and_is_done_once
         let failing = |id: &str| when.of(Fault::of_function(step, id).until_lifted());
         let (fault, id) = journey.begin(&world, &sku, failing).await;
         fault.struck(TRIES.1).await;
-        if matches!(when, When::BeforeItsWork) {
+        if matches!(when, When::AfterItsWork) && ["abandon-order", "close-order"].contains(&step) {
+            // What it wrote stands, though nobody heard of it. A lock has a run of its own started that goes back.
+            world.until_status(&id, &[journey.ends_in()]).await;
+        } else {
             let status = world.operator.find(&id).await.status;
             assert!(!ENDS.contains(&status.as_str()), "{status}, though {step} has failed");
         }
@@ -251,7 +255,9 @@ async fn a_throttled_table_is_tried_again_and_a_lost_answer_changes_nothing() {
     ];
     world.customer.order(&basket).await;
     world.until_status(&id, &["CONFIRMED"]).await;
-    assert_eq!(faults[0].hits().await, 2);
+    for (fault, times) in faults.iter().zip([2, 2, 1]) {
+        assert_eq!(fault.hits().await, times, "{fault:?}");
+    }
     world.books_balance(&tea, 5, &[&id]).await;
 }
 
@@ -329,6 +335,7 @@ async fn what_the_stream_loses_the_sweeper_publishes_in_order() {
     let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
     let relay = world.inject(Fault::of_function("relay-orders", &id).until_lifted()).await;
     world.customer.order(&basket).await;
+    relay.struck(1).await;
     eventually("the sweeper to do the relay's work", async || {
         world.sweep("OrdersTable", &format!("ORDER#{id}")).await;
         let order = world.customer.find(&id).await;

@@ -1,7 +1,5 @@
 //! Where an order can go, and that stock and money go with it.
 
-use std::time::Duration;
-
 use reqwest::StatusCode;
 use serde_json::json;
 use trackops_testkit::{Basket, Fault, World, eventually};
@@ -90,15 +88,15 @@ async fn money_that_comes_after_the_deadline_goes_back_and_the_order_has_expired
     let world = World::new().await;
     let tea = world.stock("TEA", 5).await;
     let late = Basket::of(&tea, 2).paying_with("tok_late");
-    let id = &world.order_to_be_paid_within(Duration::from_secs(40), late).await;
+    let id = &world.customer.order(&late).await.order_id;
     world.until_status(id, &["AWAITING_PAYMENT"]).await;
+    world.let_payment_be_overdue(id).await;
+    world.recover_until(id, &["EXPIRED"]).await;
+    assert_eq!(world.charge(id).await.map(|charge| charge.refunded), Some(0), "it is not late");
 
-    eventually("the order to expire", async || {
-        world.invoke("recover-sagas", json!({})).await.expect("recover-sagas runs");
-        let order = world.operator.find(id).await;
-        if order.status == "EXPIRED" { Ok(()) } else { Err(order.status) }
-    })
-    .await;
+    // The provider could not recall the charge, and takes the money now.
+    let answer = json!({"chargeKey": id, "answersAt": "2020-01-01T00:00:00.000Z"});
+    world.deliver("simulate-provider", &answer).await;
     let charge = eventually("the provider to take the money and give it back", async || {
         let charge = world.charge(id).await;
         match &charge {
@@ -177,7 +175,7 @@ async fn cancelling_a_pending_order_gives_everything_back_even_to_a_late_reserva
     let world = World::new().await;
     let tea = world.stock("TEA", 5).await;
     let (basket, id) = world.customer.keyed(Basket::of(&tea, 2));
-    // A retried step keeps the order PENDING, and comes back after the cancellation was carried out.
+    // A retried step keeps the order PENDING.
     let fault = world
         .inject(Fault::of_function("reserve-inventory", &id).until_lifted().raising("Busy"))
         .await;
@@ -186,9 +184,17 @@ async fn cancelling_a_pending_order_gives_everything_back_even_to_a_late_reserva
     assert_eq!(world.customer.find(&id).await.status, "PENDING");
 
     world.cancel(&id).await;
-    fault.lift();
     let order = world.until_status(&id, &["CANCELLED"]).await;
     assert_eq!(order.reason.as_deref(), Some("CANCELLED_BY_CUSTOMER"));
+    fault.lift();
+
+    // The step comes when the cancellation was carried out.
+    let late = json!({
+        "orderId": id, "lines": [{"sku": tea, "quantity": 2}],
+        "paymentDeadline": "2100-01-01T00:00:00.000Z", "cause": {"correlationId": "late"},
+    });
+    let refused = world.invoke("reserve-inventory", late).await.expect_err("it was released");
+    assert!(refused.contains("OrderCancelling"), "{refused}");
     let books = world.books_balance(&tea, 5, &[&id]).await;
     assert_eq!((books.available(), books.taken()), (5, 0));
 }
