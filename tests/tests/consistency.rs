@@ -237,6 +237,30 @@ fn every_step_of_the_saga_tells_what_it_did_also_when_it_failed() {
 }
 
 #[test]
+fn nothing_is_undone_before_the_order_is_locked_and_an_order_ends_only_when_all_is_undone() {
+    let asl = fs::read_to_string(workspace_root().join("infra/saga.asl.json"));
+    let asl: Value = yaml_serde::from_str(&asl.expect("the saga is there")).expect("it is JSON");
+    let states: Vec<_> = mapping(&asl["States"]).collect();
+    let leads_to = |state: &Value, to: &str| {
+        let branches = [&state["Catch"], &state["Choices"]].map(Value::as_sequence);
+        let branches = branches.into_iter().flatten().flatten().map(|branch| &branch["Next"]);
+        branches.chain([&state["Next"], &state["Default"]]).any(|next| *next == to)
+    };
+    let before = |to: &str| -> Vec<&str> {
+        states.iter().filter(|(_, state)| leads_to(state, to)).map(|(name, _)| *name).collect()
+    };
+    // A run back is of an order that is locked already; the other asks what the lock has found.
+    assert_eq!(before("RefundPayment"), ["Direction", "GivenUp"]);
+    assert_eq!(before("GivenUp"), ["AbandonOrder"]);
+    assert_eq!(before("ReleaseInventory"), ["RefundPayment"]);
+    assert_eq!(before("CloseOrder"), ["ReleaseInventory"]);
+    let (_, lock) = states.iter().find(|(name, _)| *name == "AbandonOrder").expect("a lock");
+    assert!(lock["Catch"].is_null(), "a lock that failed goes on: {:?}", lock["Catch"]);
+    let (_, given_up) = states.iter().find(|(name, _)| *name == "GivenUp").expect("a choice");
+    assert_eq!(given_up["Default"], "Done", "an order that was confirmed is undone");
+}
+
+#[test]
 fn on_every_path_the_fallback_takes_what_no_endpoint_does_and_knows_what_they_take() {
     let template = template();
     let mut endpoints: BTreeMap<&str, BTreeMap<&str, BTreeSet<&str>>> = BTreeMap::new();

@@ -193,6 +193,20 @@ mod tests {
         assert_eq!(eventbridge.requests().len(), 2);
     }
 
+    #[tokio::test]
+    async fn of_a_call_that_succeeds_each_entry_is_taken_or_not_as_its_own_answer_says() {
+        let throttled = json!({"ErrorCode": "ThrottlingException", "ErrorMessage": "later"});
+        let entries = json!([{"EventId": "1"}, throttled, {"EventId": "3"}, {}]);
+        let answer = json!({"FailedEntryCount": 1, "Entries": entries});
+        let eventbridge = Canned::answering([(200, answer)]);
+        let bus = Bus::new(Client::new(&eventbridge.config()), "bus".into());
+        let event = event(10);
+        let results = bus.publish(&[&event; 5]).await;
+        let taken: Vec<_> = results.iter().map(Result::is_ok).collect();
+        // Neither without an id, nor without an answer.
+        assert_eq!(taken, [true, false, true, false, false], "{results:?}");
+    }
+
     #[test]
     fn only_what_is_wrong_with_the_event_itself_is_refused_for_good() {
         let refusal = |code: &str| Refusal::of_entry(Some(code.into()), None);

@@ -235,6 +235,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn customers_see_what_is_theirs_and_do_only_what_their_role_may() {
+        let caller = |role| Caller { role, subject: "alice".parse().unwrap() };
+        let (alice, bob) = ("alice".parse().unwrap(), "bob".parse().unwrap());
+        let customer = caller(Role::Customer);
+        assert!(customer.may_see(&alice) && !customer.may_see(&bob));
+        let staff = [Role::Operator, Role::Service];
+        assert!(customer.must_be(&staff).is_err() && customer.must_be(&[Role::Customer]).is_ok());
+        for role in staff {
+            assert!(caller(role).may_see(&bob) && caller(role).must_be(&staff).is_ok());
+            assert!(caller(role).must_be(&[Role::Customer]).is_err());
+        }
+    }
+
     #[tokio::test]
     async fn no_token_an_unknown_key_and_none_are_refused() {
         assert!(identity().verify(None).await.is_err());
