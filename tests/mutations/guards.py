@@ -119,8 +119,8 @@ GUARDS = [
     ),
     Guard(
         "an older version of a product changes nothing", "shared/aws/src/catalogue.rs",
-        "OR #sequence < :sequence",
-        "OR attribute_exists(pk) OR #sequence < :sequence",
+        "(#sequence < :sequence AND",
+        "((#sequence < :sequence OR attribute_exists(pk)) AND",
         store("catalogue::the_newest_version_stays_in_whatever_order_they_arrive"),
     ),
     # The outbox.
@@ -291,9 +291,21 @@ GUARDS = [
     ),
     Guard(
         "money that has to go back is due", PAYMENT,
-        "(self.state == PaymentState::Refunding)",
-        "(self.state == PaymentState::Refunded)",
+        "| (PaymentState::Refunding, _) => Some(soon),",
+        "| (PaymentState::Refunding, _) => None,",
         store("payments::money_that_arrives_after_the_void_goes_back_and_the_world_hears_of_both"),
+    ),
+    Guard(
+        "a void that is not decided is due", PAYMENT,
+        "self.undecided_since.map(|_| soon)",
+        "None",
+        store("payments::a_void_is_due_until_the_provider_has_decided_it"),
+    ),
+    Guard(
+        "a charge without an outcome is due", PAYMENT,
+        "Some(intent.wanted_until.plus(DECIDE_WITHIN).max(soon))",
+        "None",
+        store("payments::a_void_is_due_until_the_provider_has_decided_it"),
     ),
     # Who may do what.
     Guard(

@@ -1,5 +1,7 @@
 //! Where an order can go, and that stock and money go with it.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::json;
 use trackops_testkit::{Basket, Fault, World, eventually};
