@@ -79,11 +79,10 @@ fn bundle(sources: &Path, service: &str) -> Value {
     for (_, path) in paths.iter_mut() {
         for method in METHODS {
             if let Some(operation) = path.get_mut(method) {
-                let list = operation["parameters"].as_sequence_mut();
-                let every = common["everyOperation"]["parameters"].clone();
-                match (list, every) {
-                    (Some(list), Value::Sequence(every)) => list.extend(every),
-                    (_, every) => operation["parameters"] = every,
+                add_parameters(operation, &common["everyOperation"]);
+                if method == "get" {
+                    add_parameters(operation, &common["everyRead"]);
+                    add(&mut operation["responses"], &common["everyRead"]["responses"]);
                 }
                 say_who_may(operation);
                 add(&mut operation["responses"], &common["everyOperation"]["responses"]);
@@ -122,6 +121,13 @@ fn name_problems(document: &mut Value) {
         }
     }
     add(&mut document["components"]["schemas"], &named.into());
+}
+
+fn add_parameters(operation: &mut Value, every: &Value) {
+    match (operation["parameters"].as_sequence_mut(), every["parameters"].clone()) {
+        (Some(list), Value::Sequence(every)) => list.extend(every),
+        (_, every) => operation["parameters"] = every,
+    }
 }
 
 /// Readers do not see extensions.

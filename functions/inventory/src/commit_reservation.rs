@@ -28,6 +28,8 @@ pub async fn handle(inventory: &Inventory, input: Input) -> Result<Output, TaskE
             Err(TaskError::outcome("ReservationLost", illegal.to_string()))
         }
         Err(ReservationError::Store(error)) => Err(error.into()),
-        Err(error @ ReservationError::NoReservation(_)) => Err(TaskError::broken(error)),
+        Err(error @ (ReservationError::NoReservation(_) | ReservationError::Changed(_))) => {
+            Err(TaskError::broken(error))
+        }
     }
 }

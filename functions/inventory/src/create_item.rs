@@ -1,47 +1,44 @@
-//! `POST /api/inventory/items` adds a product with its first stock. Adding it again is a conflict.
+//! `POST /api/inventory/items` adds a product with its first stock. Adding it again is a conflict, unless it is the same
+//! request under its `Idempotency-Key`.
 
 use lambda_http::http::{HeaderValue, StatusCode, header};
-use trackops_aws::StoreError;
+use trackops_aws::aggregate::Write;
 use trackops_aws::inventory::Inventory;
 use trackops_domain::money::Currency;
 use trackops_domain::stock::{BadChange, MAX_ON_HAND, StockItem};
 use trackops_domain::{Cause, Schema, Timestamp};
 use trackops_lambda::http::{Answer, Call, body};
+use trackops_lambda::idempotency::Repetition;
 use trackops_lambda::identity::Role;
 use trackops_lambda::input::{Object, amount, integer, parsed, text};
+use trackops_lambda::preconditions::Preconditions;
 use trackops_lambda::problem::Problem;
 
 use crate::view::show;
 
 pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     call.caller.must_be(&[Role::Operator, Role::Service])?;
-    let item = body(&call.request)?.read(|body| new_item(body, &call.cause))?;
-    match inventory.add_item(&item).await {
-        Ok(()) => {}
-        // An answer of the table that was lost makes our own product look like somebody else's.
-        Err(StoreError::Stale)
-            if inventory
-                .find_item(&item.sku)
-                .await?
-                .is_some_and(|found| is_ours(&item, &found)) => {}
-        Err(StoreError::Stale) => {
-            return Err(Problem::new(
-                StatusCode::CONFLICT,
-                "product-exists",
-                "There is a product with this productId already.",
-            ));
-        }
-        Err(error) => return Err(error.into()),
-    }
+    let new = body(&call.request)?.read(|body| new_item(body, &call.cause))?;
+    let repetition = Repetition::of(&call, &Preconditions::default(), false)?;
+    let decide = |item: Option<StockItem>| match item {
+        None => Ok(Write::Create(new.clone())),
+        Some(_) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "product-exists",
+            "There is a product with this productId already.",
+        )),
+    };
+    let answer = |item: &StockItem| repetition.kept(&created(item)?);
+    let once = inventory.change_item(&new.sku, &repetition.request, decide, answer).await?;
+    repetition.answer(once)
+}
+
+fn created(item: &StockItem) -> Answer {
     let location = format!("/api/inventory/items/{}", item.sku);
-    let mut response = show(StatusCode::CREATED, item)?;
+    let mut response = show(StatusCode::CREATED, item.clone())?;
     let location = HeaderValue::from_str(&location).map_err(Problem::internal)?;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
-}
-
-fn is_ours(item: &StockItem, found: &StockItem) -> bool {
-    StockItem { raised: None, ..item.clone() } == *found
 }
 
 pub(crate) fn new_item(body: &mut Object<'_>, cause: &Cause) -> Option<StockItem> {
@@ -74,12 +71,11 @@ pub(crate) fn new_item(body: &mut Object<'_>, cause: &Cause) -> Option<StockItem
         max_stock_level,
         reorder_quantity,
         discontinued: false,
-        last_change: None,
         created_at: now,
         updated_at: now,
-        raised: None,
+        raised: Vec::new(),
     };
-    item.raised = Some(item.catalogue_event(cause));
+    item.raised = vec![item.catalogue_event(cause)];
     Some(item)
 }
 
@@ -110,8 +106,8 @@ mod tests {
     fn a_new_product_is_all_available_and_tells_the_catalogue() {
         let item = checked(item()).unwrap();
         assert_eq!((item.on_hand, item.available, item.version), (5, 5, 1));
-        let event = item.raised.unwrap();
-        let Data::InventoryItemUpdated(entry) = event.data else { panic!("it is {event:?}") };
+        let event = &item.raised[0];
+        let Data::InventoryItemUpdated(entry) = &event.data else { panic!("it is {event:?}") };
         assert_eq!((event.sequence, entry.unit_price), (1, Amount::of(250, item.currency)));
     }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lambda_http::http::{HeaderValue, StatusCode, header};
-use trackops_aws::inventory::{Inventory, Wanted};
+use trackops_aws::inventory::{Inventory, NotSold, ReserveError, Wanted};
 use trackops_domain::reservation::{Line, Reservation, ReservationState, Shortage};
 use trackops_domain::stock::MAX_ON_HAND;
-use trackops_domain::{OrderId, Timestamp};
+use trackops_domain::{OrderId, Sku, Timestamp};
 use trackops_lambda::http::{Answer, Call, body};
 use trackops_lambda::idempotency;
 use trackops_lambda::identity::Role;
@@ -46,7 +46,11 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
         request_hash: Some(request_hash),
         cause: call.cause,
     };
-    let reservation = inventory.reserve(&wanted).await?;
+    let reservation = match inventory.reserve_sold(&wanted).await {
+        Ok(reservation) => reservation,
+        Err(ReserveError::NotSold(not_sold)) => return Err(cannot_be_reserved(&not_sold, &asked)),
+        Err(ReserveError::Store(error)) => return Err(error.into()),
+    };
     if reservation.request_hash != wanted.request_hash {
         return Err(idempotency::reused());
     }
@@ -66,16 +70,30 @@ fn answer(made: Reservation, asked: &Asked) -> Answer {
     Ok(response)
 }
 
+fn cannot_be_reserved(not_sold: &[NotSold], asked: &Asked) -> Problem {
+    let error = |not_sold: &NotSold| {
+        let (sku, detail) = match not_sold {
+            NotSold::Unknown(sku) => (sku, format!("there is no product {sku}")),
+            NotSold::Discontinued(sku) => (sku, format!("product {sku} is not sold any more")),
+        };
+        FieldError { pointer: pointer(asked, sku, "productId"), detail }
+    };
+    Problem::invalid(not_sold.iter().map(error).collect())
+}
+
+/// Where the product is asked for first.
+fn pointer(asked: &Asked, sku: &Sku, field: &str) -> String {
+    let quantity = asked.quantities.get(sku);
+    quantity.map_or_else(|| "/items".to_owned(), |it| format!("{}/{field}", it.pointer))
+}
+
 fn out_of_stock(shortages: &[Shortage], asked: &Asked) -> Problem {
     let title = "There is not enough of some products. Nothing was reserved.";
     let mut problem = Problem::new(StatusCode::CONFLICT, "out-of-stock", title);
     problem.errors = shortages
         .iter()
         .map(|Shortage { sku, requested, available }| FieldError {
-            pointer: asked.quantities.get(sku).map_or_else(
-                || "/items".to_owned(),
-                |quantity| format!("{}/quantity", quantity.pointer),
-            ),
+            pointer: pointer(asked, sku, "quantity"),
             detail: format!("{requested} of {sku} are asked for, {available} are available"),
         })
         .collect();
@@ -92,7 +110,6 @@ fn asked(body: &mut Object<'_>) -> Option<Asked> {
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use trackops_domain::Sku;
     use trackops_lambda::input::Input;
     use trackops_testkit::like;
 
@@ -124,6 +141,26 @@ mod tests {
         let short = Shortage { sku: tea, requested: 5, available: 4 };
         let problem = out_of_stock(&[short], &asked);
         assert_eq!(problem.errors[0].pointer, "/items/0/quantity");
+    }
+
+    #[test]
+    fn what_is_not_sold_is_said_of_the_product_and_why() {
+        let items = json!({"items": [
+            {"productId": "TEA", "quantity": 2}, {"productId": "CUP", "quantity": 1},
+        ]});
+        let asked = checked(items).unwrap();
+        let (cup, tea) = (sku("CUP"), sku("TEA"));
+        let not_sold = [NotSold::Unknown(cup), NotSold::Discontinued(tea)];
+        let problem = cannot_be_reserved(&not_sold, &asked);
+        assert_eq!((problem.status.as_u16(), problem.kind), (422, "invalid-request"));
+        let errors: Vec<_> = problem.errors.iter().map(|it| (&*it.pointer, &*it.detail)).collect();
+        let unknown = ("/items/1/productId", "there is no product CUP");
+        let discontinued = ("/items/0/productId", "product TEA is not sold any more");
+        assert_eq!(errors, [unknown, discontinued]);
+    }
+
+    fn sku(name: &str) -> Sku {
+        name.parse().unwrap()
     }
 
     proptest! {

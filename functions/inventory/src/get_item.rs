@@ -1,10 +1,12 @@
 //! `GET /api/inventory/items/{id}` shows a product and its stock. Invoked directly with `{"productIds"}` it tells other services.
 
+use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use trackops_aws::inventory::Inventory;
 use trackops_domain::Sku;
 use trackops_domain::order::MAX_LINES;
-use trackops_lambda::http::{Answer, Call, kept_by_caller, path_param, unless_known};
+use trackops_lambda::http::{Answer, Call, kept_by_caller, path_param, versioned};
+use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
 use trackops_lambda::task::TaskError;
 
@@ -14,8 +16,8 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let sku: Sku = path_param(&call.request, "id", not_found)?;
     let item = inventory.find_item(&sku).await?.ok_or_else(not_found)?;
     let version = item.version;
-    let view = ItemView::try_from(item).map_err(Problem::internal)?;
-    Ok(kept_by_caller(unless_known(&call.request, version, &view)))
+    let view = ItemView::of(item, call.caller.role).map_err(Problem::internal)?;
+    Ok(kept_by_caller(versioned(StatusCode::OK, version, &view)))
 }
 
 #[derive(Deserialize)]
@@ -46,7 +48,8 @@ pub async fn tell(inventory: &Inventory, question: Question) -> Result<Told, Tas
         skus if skus.len() <= MAX_LINES => inventory.find_items(skus).await?,
         _ => return Err(TaskError::broken("more products than an order has lines")),
     };
-    let views: Result<_, _> = items.into_iter().map(ItemView::try_from).collect();
-    let item = item.map(ItemView::try_from).transpose();
+    let view = |item| ItemView::of(item, Role::Service);
+    let views: Result<_, _> = items.into_iter().map(view).collect();
+    let item = item.map(view).transpose();
     Ok(Told { items: views.map_err(TaskError::broken)?, item: item.map_err(TaskError::broken)? })
 }

@@ -3,7 +3,8 @@
 use trackops_aws::inventory::Inventory;
 use trackops_aws::inventory_list::ItemFilter;
 use trackops_lambda::cursor::Cursors;
-use trackops_lambda::http::{Answer, Call, Query, kept_by_caller, unless_same};
+use trackops_lambda::http::{Answer, Call, Query, kept_by_caller, tagged};
+use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
 
 use crate::view::ItemView;
@@ -15,11 +16,16 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
     let filter =
         ItemFilter { category: query.take("category"), low_stock: query.boolean("lowStock") };
     query.finish()?;
+    if filter.low_stock.is_some() {
+        // It would tell what is not shown to customers.
+        call.caller.must_be(&[Role::Operator, Role::Service])?;
+    }
     let list = cursors.of("items", &call.caller, &filter).await?;
     let after = cursor.map(|cursor| list.read(&cursor)).transpose()?;
     let page = inventory.list_items(&filter, after, limit).await?;
-    let items: Result<Vec<_>, _> = page.found.into_iter().map(ItemView::try_from).collect();
+    let view = |item| ItemView::of(item, call.caller.role);
+    let items: Result<Vec<_>, _> = page.found.into_iter().map(view).collect();
     let unreadable = page.unreadable.ids();
     let page = list.page(items.map_err(Problem::internal)?, &unreadable, page.next)?;
-    Ok(kept_by_caller(unless_same(&call.request, page)))
+    Ok(kept_by_caller(tagged(page)))
 }

@@ -1,21 +1,24 @@
-//! Consumes `inventory.low_stock`: tells the topic `LowStock` what has to be ordered. Duplicates only tell it again.
+//! Consumes `inventory.low_stock`: tells the topic `LowStock` what has to be ordered, once for each event however often it
+//! comes. It is told again only if this function dies, or loses SNS's answer, between telling and noting it.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
 use trackops_aws::StoreError;
+use trackops_aws::notices::{Notices, Turn};
 use trackops_domain::Event;
 use trackops_domain::event::Data;
 use trackops_domain::event::data::InventoryLowStock;
 use trackops_lambda::batch::RecordError;
 
 pub struct LowStock {
+    notices: Notices,
     client: Client,
     topic: String,
 }
 
 impl LowStock {
-    pub const fn new(client: Client, topic: String) -> Self {
-        Self { client, topic }
+    pub const fn new(notices: Notices, client: Client, topic: String) -> Self {
+        Self { notices, client, topic }
     }
 }
 
@@ -23,13 +26,19 @@ pub async fn handle(low_stock: &LowStock, event: Event) -> Result<(), RecordErro
     let Data::InventoryLowStock(about) = &event.data else {
         return Err(StoreError::unexpected(&event).into());
     };
+    match low_stock.notices.turn(&event.id).await? {
+        Turn::Yours => {}
+        Turn::Told => return Ok(()),
+        // Were it taken for told, nobody would tell it if the other one died.
+        Turn::Taken => return Err(StoreError::Busy("another copy is being told".into()).into()),
+    }
     // By it a subscriber can tell a repetition.
     let id =
         MessageAttributeValue::builder().data_type("String").string_value(&event.id).build()?;
     let publish = low_stock.client.publish().topic_arn(&low_stock.topic);
     let publish = publish.subject(subject(about)).message(message(about, &event.id));
     publish.message_attributes("eventId", id).send().await?;
-    Ok(())
+    Ok(low_stock.notices.told(&event.id).await?)
 }
 
 /// At most 100 characters of ASCII ("Publish", SNS API reference): a product id has 64.

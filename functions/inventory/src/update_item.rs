@@ -1,4 +1,5 @@
-//! `PUT /api/inventory/items/{id}` changes a product, and adjusts its stock. No count is ever overwritten.
+//! `PUT /api/inventory/items/{id}` changes a product, and adjusts its stock. No count is ever overwritten, and a change is
+//! made once, whatever happens between its write and its repetition.
 
 use lambda_http::http::StatusCode;
 use trackops_aws::aggregate::Write;
@@ -6,11 +7,12 @@ use trackops_aws::inventory::Inventory;
 use trackops_domain::money::{Currency, Money};
 use trackops_domain::stock::{Adjustment, BadChange, ItemChange, MAX_ON_HAND, StockItem};
 use trackops_domain::{Sku, Timestamp};
-use trackops_lambda::http::{Answer, Call, body, if_match, path_param};
+use trackops_lambda::http::{Answer, Call, body, path_param};
+use trackops_lambda::idempotency::Repetition;
 use trackops_lambda::identity::Role;
 use trackops_lambda::input::{Object, amount, integer, object, text};
+use trackops_lambda::preconditions::Preconditions;
 use trackops_lambda::problem::Problem;
-use uuid::Uuid;
 
 use crate::view::{not_found, show};
 
@@ -18,29 +20,25 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     call.caller.must_be(&[Role::Operator, Role::Service])?;
     let sku: Sku = path_param(&call.request, "id", not_found)?;
     let asked = body(&call.request)?;
-    let expected = if_match(&call.request)?;
-    let id = Uuid::now_v7().to_string();
+    let conditions = Preconditions::of(call.request.headers())?;
+    // Two adjustments that are alike may be two, also of one caller; whatever else is set is the same when it is set twice.
+    let repetition = Repetition::of(&call, &conditions, !asked.has("adjustment"))?;
     let decide = |item: Option<StockItem>| {
         let item = item.ok_or_else(not_found)?;
-        // The answer to this very change was lost, and it was sent again: it must not adjust twice.
-        if item.last_change.as_ref() == Some(&id) {
-            return Ok(Write::Nothing(item));
-        }
-        let change = asked.clone().read(|body| change(body, &id, item.currency))?;
-        if expected.is_some_and(|version| version != item.version) {
-            return Err(Problem::changed(item.version));
-        }
+        let change = asked.clone().read(|body| change(body, item.currency))?;
+        conditions.allow(item.version)?;
         let next = item.changed(&change, Timestamp::now(), &call.cause).map_err(refused)?;
         Ok(next.map_or(Write::Nothing(item), Write::Replace))
     };
-    show(StatusCode::OK, inventory.change_item(&sku, decide).await?)
+    let answer = |item: &StockItem| repetition.kept(&show(StatusCode::OK, item.clone())?);
+    let once = inventory.change_item(&sku, &repetition.request, decide, answer).await?;
+    repetition.answer(once)
 }
 
 /// What is left out stays as it is; `null` takes away what need not be there.
-fn change(body: &mut Object<'_>, id: &str, currency: Currency) -> Option<ItemChange> {
+fn change(body: &mut Object<'_>, currency: Currency) -> Option<ItemChange> {
     let quantity = || integer(0..=MAX_ON_HAND);
     Some(ItemChange {
-        id: id.to_owned(),
         name: body.optional("productName", text(200)),
         description: body.clearable("description", text(2000)),
         category: body.clearable("category", text(100)),
@@ -84,7 +82,7 @@ mod tests {
         let pointers = |problem: Problem| problem.errors.into_iter().map(|e| e.pointer).collect();
         let euros = Currency::from_code("EUR").unwrap();
         let body: Input = serde_json::from_value(body).unwrap();
-        body.read(|body| change(body, "change", euros)).map_err(pointers)
+        body.read(|body| change(body, euros)).map_err(pointers)
     }
 
     #[test]

@@ -6,15 +6,17 @@ use trackops_domain::money::{BadMoney, Currency, Money};
 use trackops_domain::stock::StockItem;
 use trackops_domain::{Sku, Timestamp};
 use trackops_lambda::http::{Answer, versioned};
+use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
 
 pub fn not_found() -> Problem {
     Problem::not_found("product-not-found", "There is no such product.")
 }
 
+/// For those who work here.
 pub fn show(status: StatusCode, item: StockItem) -> Answer {
     let version = item.version;
-    let view = ItemView::try_from(item).map_err(Problem::internal)?;
+    let view = ItemView::of(item, Role::Operator).map_err(Problem::internal)?;
     Ok(versioned(status, version, &view))
 }
 
@@ -29,6 +31,19 @@ pub struct ItemView {
     category: Option<String>,
     unit_price: String,
     currency: Currency,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    units: Option<UnitsView>,
+    is_out_of_stock: bool,
+    discontinued: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    version: u64,
+}
+
+/// How many there are, and what others have taken of them: not for customers, who see whether there are any.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UnitsView {
     on_hand_quantity: u32,
     available_quantity: u32,
     reserved_quantity: u32,
@@ -38,38 +53,89 @@ pub struct ItemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     reorder_quantity: Option<u32>,
     is_low_stock: bool,
-    is_out_of_stock: bool,
     needs_reordering: bool,
-    discontinued: bool,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    version: u64,
 }
 
-impl TryFrom<StockItem> for ItemView {
-    type Error = BadMoney;
-
-    fn try_from(item: StockItem) -> Result<Self, BadMoney> {
-        Ok(Self {
+impl UnitsView {
+    fn of(item: &StockItem) -> Self {
+        Self {
             on_hand_quantity: item.on_hand,
             available_quantity: item.available,
             reserved_quantity: item.reserved(),
+            min_stock_level: item.low_stock_threshold,
+            max_stock_level: item.max_stock_level,
+            reorder_quantity: item.reorder_quantity,
             is_low_stock: item.is_low(),
-            is_out_of_stock: item.available == 0,
             needs_reordering: item.is_low() && !item.discontinued,
+        }
+    }
+}
+
+impl ItemView {
+    /// What this role may see of it.
+    pub fn of(item: StockItem, role: Role) -> Result<Self, BadMoney> {
+        Ok(Self {
+            units: (role != Role::Customer).then(|| UnitsView::of(&item)),
+            is_out_of_stock: item.available == 0,
             unit_price: Money::from_minor(item.unit_price, item.currency)?.to_decimal(),
             product_id: item.sku,
             product_name: item.name,
             description: item.description,
             category: item.category,
             currency: item.currency,
-            min_stock_level: item.low_stock_threshold,
-            max_stock_level: item.max_stock_level,
-            reorder_quantity: item.reorder_quantity,
             discontinued: item.discontinued,
             created_at: item.created_at,
             updated_at: item.updated_at,
             version: item.version,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use trackops_domain::Cause;
+    use trackops_lambda::input::Input;
+
+    use super::*;
+    use crate::create_item::new_item;
+
+    fn shown_to(role: Role, available: u32) -> Value {
+        let body = json!({
+            "productId": "TEA", "productName": "Tea", "unitPrice": "2.50", "currency": "EUR",
+            "availableQuantity": 9, "minStockLevel": 5, "maxStockLevel": 50, "reorderQuantity": 20,
+        });
+        let body: Input = serde_json::from_value(body).unwrap();
+        let mut item = body.read(|body| new_item(body, &Cause::default())).unwrap();
+        item.available = available;
+        serde_json::to_value(ItemView::of(item, role).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn customers_see_whether_there_is_stock_and_nothing_that_tells_how_much_others_took() {
+        for (available, out) in [(4, false), (0, true)] {
+            let shown = shown_to(Role::Customer, available);
+            let fields: Vec<_> = shown.as_object().unwrap().keys().map(String::as_str).collect();
+            let expected = [
+                "createdAt",
+                "currency",
+                "discontinued",
+                "isOutOfStock",
+                "productId",
+                "productName",
+                "unitPrice",
+                "updatedAt",
+                "version",
+            ];
+            assert_eq!(fields, expected);
+            assert_eq!(shown["isOutOfStock"], out);
+        }
+        for role in [Role::Operator, Role::Service] {
+            let shown = shown_to(role, 4);
+            assert_eq!(
+                (&shown["reservedQuantity"], &shown["isLowStock"]),
+                (&json!(5), &json!(true))
+            );
+        }
     }
 }

@@ -4,14 +4,12 @@ use lambda_http::http::StatusCode;
 use trackops_aws::orders::Orders;
 use trackops_domain::OrderId;
 use trackops_domain::order::Fact;
-use trackops_lambda::http::{Answer, Call, path_param, versioned};
+use trackops_lambda::http::{Answer, Call, path_param};
 use trackops_lambda::problem::Problem;
 
 use crate::change::change;
-use crate::view::OrderView;
 
 pub async fn handle(orders: &Orders, call: Call) -> Answer {
     let id: OrderId = path_param(&call.request, "id", Problem::order_not_found)?;
-    let order = change(orders, &id, &call, Fact::CancelRequested).await?;
-    Ok(versioned(StatusCode::ACCEPTED, order.version, &OrderView::try_from(order)?))
+    change(orders, &id, &call, Fact::CancelRequested, StatusCode::ACCEPTED).await
 }

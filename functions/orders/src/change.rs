@@ -1,13 +1,17 @@
 //! Changing an order for a caller: only theirs, only the version they saw, only what its status allows.
 
 use lambda_http::http::StatusCode;
-use trackops_aws::orders::{Orders, RecordError};
-use trackops_domain::OrderId;
+use trackops_aws::aggregate::Write;
+use trackops_aws::orders::Orders;
 use trackops_domain::order::{Author, Fact, Order};
-use trackops_lambda::http::{Call, if_match};
+use trackops_domain::{OrderId, Timestamp};
+use trackops_lambda::http::{Answer, Call, versioned};
+use trackops_lambda::idempotency::{self, Repetition};
+use trackops_lambda::preconditions::Preconditions;
 use trackops_lambda::problem::Problem;
 
 use crate::actor::actor;
+use crate::view::OrderView;
 
 /// What a caller may do to an order, and its name in answers.
 const CHANGES: [(Fact, &str); 4] = [
@@ -17,33 +21,40 @@ const CHANGES: [(Fact, &str); 4] = [
     (Fact::CancelRequested, "cancellation"),
 ];
 
+/// The order after `fact`, as `status`. A change that this caller made before is answered as it was then: by its
+/// `Idempotency-Key`, or by the version in `If-Match`, which it was made from.
 pub async fn change(
     orders: &Orders,
     id: &OrderId,
     call: &Call,
     fact: Fact,
-) -> Result<Order, Problem> {
-    let expected = if_match(&call.request)?;
-    let decide = |order: &Order| {
-        if !call.caller.may_see(&order.customer_id) {
-            return Err(RecordError::NoOrder(*id));
+    status: StatusCode,
+) -> Answer {
+    let conditions = Preconditions::of(call.request.headers())?;
+    let actor = actor(&call.caller);
+    let decide = |order: Option<Order>| {
+        let order = order.filter(|order| call.caller.may_see(&order.customer_id));
+        let order = order.ok_or_else(Problem::order_not_found)?;
+        if let Err(changed) = conditions.allow(order.version) {
+            let made_of = |version| order.as_made_of(version, fact, &actor);
+            return conditions.versions().find_map(made_of).map(Write::Nothing).ok_or(changed);
         }
-        match expected {
-            Some(version) if version != order.version => Err(RecordError::Changed(order.version)),
-            _ => Ok(Some(fact)),
-        }
+        let next = order.after(fact, Timestamp::now(), &call.cause);
+        let next = next.map_err(|_| not_allowed(&order))?;
+        let next = next.map(|next| next.by(Author::Caller(actor.clone())));
+        Ok(next.map_or(Write::Nothing(order), Write::Replace))
     };
-    let author = Author::Caller(actor(&call.caller));
-    match orders.record(id, decide, &author, &call.cause).await {
-        Ok(order) => Ok(order),
-        Err(RecordError::NoOrder(_)) => Err(Problem::order_not_found()),
-        Err(RecordError::Changed(version)) => Err(Problem::changed(version)),
-        Err(RecordError::Store(error)) => Err(error.into()),
-        Err(RecordError::Illegal(_)) => Err(match orders.find(id).await? {
-            Some(order) => not_allowed(&order),
-            None => Problem::order_not_found(),
-        }),
+    let show = |order: &Order| {
+        Ok::<_, Problem>(versioned(status, order.version, &OrderView::try_from(order.clone())?))
+    };
+    let (table, key) = (orders.table(), Order::key(id));
+    // Only who gives a key pays for its record: the order itself knows what was made of a version.
+    if idempotency::key(&call.request)?.is_none() {
+        return show(&table.decide(&key, decide).await?);
     }
+    let repetition = Repetition::of(call, &conditions, false)?;
+    let answer = |order: &Order| repetition.kept(&show(order)?);
+    repetition.answer(table.answer_once(&key, &repetition.request, decide, answer).await?)
 }
 
 fn not_allowed(order: &Order) -> Problem {

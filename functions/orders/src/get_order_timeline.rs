@@ -8,7 +8,7 @@ use trackops_domain::event::EventType;
 use trackops_domain::order::{Actor, Order, OrderStatus, Reason};
 use trackops_domain::outcome::Outcome;
 use trackops_domain::{OrderId, Timestamp};
-use trackops_lambda::http::{Answer, Call, json, path_param, unless_same};
+use trackops_lambda::http::{Answer, Call, json, path_param, tagged};
 use trackops_lambda::identity::Caller;
 use trackops_lambda::problem::Problem;
 
@@ -66,7 +66,7 @@ pub async fn handle(orders: &Orders, call: Call) -> Answer {
     let (order, outcomes) = found.ok_or_else(Problem::order_not_found)?;
     let view = TimelineView { order_id: id, entries: entries(order, outcomes, &call.caller) };
     // Not the order's version: what is noted of it leaves that as it was.
-    Ok(unless_same(&call.request, json(StatusCode::OK, &view)))
+    Ok(tagged(json(StatusCode::OK, &view)))
 }
 
 fn entries(order: Order, outcomes: Vec<Outcome>, caller: &Caller) -> Vec<EntryView> {

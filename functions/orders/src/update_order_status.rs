@@ -5,13 +5,12 @@ use serde::Deserialize;
 use trackops_aws::orders::Orders;
 use trackops_domain::OrderId;
 use trackops_domain::order::Fact;
-use trackops_lambda::http::{Answer, Call, body, path_param, versioned};
+use trackops_lambda::http::{Answer, Call, body, path_param};
 use trackops_lambda::identity::Role;
 use trackops_lambda::input::{Object, word};
 use trackops_lambda::problem::Problem;
 
 use crate::change::change;
-use crate::view::OrderView;
 
 /// The stages that people bring an order to; the saga does the others.
 #[derive(Debug, Deserialize)]
@@ -30,8 +29,7 @@ pub async fn handle(orders: &Orders, call: Call) -> Answer {
         Stage::Shipped => Fact::Shipped,
         Stage::Delivered => Fact::Delivered,
     };
-    let order = change(orders, &id, &call, fact).await?;
-    Ok(versioned(StatusCode::OK, order.version, &OrderView::try_from(order)?))
+    change(orders, &id, &call, fact, StatusCode::OK).await
 }
 
 fn stage(body: &mut Object<'_>) -> Option<Stage> {

@@ -39,8 +39,9 @@ pub trait Aggregate: Serialize + DeserializeOwned + Clone {
     /// The shape in which it is stored.
     fn schema(&self) -> Schema;
     fn updated_at(&self) -> Timestamp;
-    /// The event of the newest change.
-    fn event(&self) -> Option<Event>;
+    /// The events of the newest change, oldest first. Where there are several each has a version of its own, and the
+    /// last that of the aggregate.
+    fn events(&self) -> Vec<Event>;
     /// Attributes of further indexes, written when the item is created and never again.
     fn index_keys(&self) -> Vec<(&'static str, String)> {
         Vec::new()
@@ -245,17 +246,18 @@ fn new_item<T: Aggregate>(new: &T) -> Result<Item, StoreError> {
         item.insert("due".into(), outbox::shard(&new.key()));
         item.insert("due_at".into(), AttributeValue::S(at.to_string()));
     }
-    if let Some(event) = new.event() {
-        item.insert("outbox".into(), outbox_list(&event)?);
+    let events = new.events();
+    if !events.is_empty() {
+        item.insert("outbox".into(), outbox_list(&events)?);
         item.insert("unpublished".into(), outbox::shard(&new.key()));
         item.insert("unpublished_since".into(), AttributeValue::S(new.updated_at().to_string()));
     }
     Ok(item)
 }
 
-fn outbox_list(event: &Event) -> Result<AttributeValue, StoreError> {
-    let entry: Item = to_item(OutboxEntry::of(event)?)?;
-    Ok(AttributeValue::L(vec![AttributeValue::M(entry)]))
+fn outbox_list(events: &[Event]) -> Result<AttributeValue, StoreError> {
+    let entry = |event| Ok(AttributeValue::M(to_item(OutboxEntry::of(event)?)?));
+    Ok(AttributeValue::L(events.iter().map(entry).collect::<Result<_, StoreError>>()?))
 }
 
 /// An update expression that sets what is another than it was read. All else stays as it is stored: what the outbox
@@ -308,6 +310,7 @@ impl Change {
             names.insert(format!("#{placeholder}"), name);
         }
         values.insert(":expected".into(), AttributeValue::N(read.version().to_string()));
+        let events = next.events();
         match next.due_at() {
             Some(at) => {
                 sets.push("due = :due, due_at = :due_at".into());
@@ -316,9 +319,9 @@ impl Change {
             }
             None => removes.push("due, due_at".into()),
         }
-        if let Some(event) = next.event() {
+        if !events.is_empty() {
             sets.push(outbox::APPEND.into());
-            outbox_values(&next.key(), &event, &mut values)?;
+            outbox_values(&next.key(), &events, &mut values)?;
         }
         let update = format!("SET {} REMOVE {}", sets.join(", "), removes.join(", "));
         let update = update.trim_end_matches(" REMOVE ").to_owned();
@@ -344,11 +347,17 @@ fn added(was: &AttributeValue, value: AttributeValue) -> Added {
     }
 }
 
-pub(crate) fn outbox_values(key: &str, event: &Event, values: &mut Item) -> Result<(), StoreError> {
-    values.insert(":raised".into(), outbox_list(event)?);
+/// `events` are the newest, oldest first.
+pub(crate) fn outbox_values(
+    key: &str,
+    events: &[Event],
+    values: &mut Item,
+) -> Result<(), StoreError> {
+    values.insert(":raised".into(), outbox_list(events)?);
     values.insert(":nothing".into(), AttributeValue::L(Vec::new()));
     values.insert(":shard".into(), outbox::shard(key));
-    values.insert(":since".into(), AttributeValue::S(event.time.to_string()));
+    let since = events.iter().map(|event| AttributeValue::S(event.time.to_string())).next();
+    values.extend(since.map(|since| (":since".into(), since)));
     Ok(())
 }
 

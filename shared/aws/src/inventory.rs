@@ -5,24 +5,24 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::slice;
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Update};
 use futures::{StreamExt, stream};
 use trackops_domain::event::Cause;
 use trackops_domain::reservation::{Fact, Line, Reservation, Shortage};
 use trackops_domain::stock::{StockItem, Taking};
 use trackops_domain::{Event, IllegalMove, OrderId, Schema, Sku, Timestamp};
-use uuid::Uuid;
 
 use crate::aggregate::{Aggregate, Item, Table, Write, outbox_values};
 use crate::due::{Due, Walk};
-use crate::error::{StoreError, is_transient};
+use crate::error::StoreError;
 use crate::inventory_list;
+use crate::once::{Answered, Once, Repeatable};
 use crate::outbox;
 use crate::retry;
 use crate::stored::read;
+use crate::transact::{put, update};
 
 /// Holds that are given back at the same time, because they are in the way of another.
 const EXPIRED_AT_ONCE: usize = 16;
@@ -44,7 +44,7 @@ impl Aggregate for StockItem {
         self.updated_at
     }
 
-    fn event(&self) -> Option<Event> {
+    fn events(&self) -> Vec<Event> {
         self.raised.clone()
     }
 
@@ -70,8 +70,8 @@ impl Aggregate for Reservation {
         self.updated_at
     }
 
-    fn event(&self) -> Option<Event> {
-        self.raised.clone()
+    fn events(&self) -> Vec<Event> {
+        Vec::from_iter(self.raised.clone())
     }
 
     fn index_keys(&self) -> Vec<(&'static str, String)> {
@@ -87,8 +87,25 @@ impl Aggregate for Reservation {
 pub enum ReservationError {
     #[error("there is no reservation {0}")]
     NoReservation(OrderId),
+    #[error("the reservation is at version {0}")]
+    Changed(u64),
     #[error(transparent)]
     Illegal(#[from] IllegalMove),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A product that is not there to be reserved, however many of it there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotSold {
+    Unknown(Sku),
+    Discontinued(Sku),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReserveError {
+    #[error("products are not sold: {0:?}")]
+    NotSold(Vec<NotSold>),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -119,11 +136,6 @@ impl Inventory {
         &self.table
     }
 
-    /// `Stale` when the product is there already.
-    pub async fn add_item(&self, item: &StockItem) -> Result<(), StoreError> {
-        self.table.create(item).await
-    }
-
     pub async fn find_item(&self, sku: &Sku) -> Result<Option<StockItem>, StoreError> {
         self.table.load(&StockItem::key(sku)).await
     }
@@ -134,13 +146,16 @@ impl Inventory {
         items.into_iter().map(|item| read(item, StockItem::SCHEMA)).collect()
     }
 
-    /// Changes an item as `decide` says; decides anew when a reservation, or anybody else, was faster.
+    /// Adds or changes an item as `decide` says, once for each request; decides anew when a reservation, or anybody
+    /// else, was faster.
     pub async fn change_item<E: From<StoreError>>(
         &self,
         sku: &Sku,
+        request: &Repeatable,
         decide: impl Fn(Option<StockItem>) -> Result<Write<StockItem>, E>,
-    ) -> Result<StockItem, E> {
-        self.table.decide(&StockItem::key(sku), decide).await
+        answer: impl Fn(&StockItem) -> Result<Answered, E>,
+    ) -> Result<Once, E> {
+        self.table.answer_once(&StockItem::key(sku), request, decide, answer).await
     }
 
     pub async fn find_reservation(&self, id: &OrderId) -> Result<Option<Reservation>, StoreError> {
@@ -150,6 +165,25 @@ impl Inventory {
     /// All lines or none. The reservation that is recorded is the answer, whoever recorded it: HELD, or
     /// REJECTED with what is missing, or what has become of it since. It carries an event if it is this call's.
     pub async fn reserve(&self, wanted: &Wanted) -> Result<Reservation, StoreError> {
+        self.reserve_if(wanted, |_| Ok(())).await
+    }
+
+    /// [`Self::reserve`] of products that are sold. Where one is not, nothing is recorded: the same may be asked for
+    /// again when it is.
+    pub async fn reserve_sold(&self, wanted: &Wanted) -> Result<Reservation, ReserveError> {
+        let judge = |stock: &HashMap<Sku, StockItem>| {
+            let not_sold = not_sold(wanted, stock);
+            if not_sold.is_empty() { Ok(()) } else { Err(ReserveError::NotSold(not_sold)) }
+        };
+        self.reserve_if(wanted, judge).await
+    }
+
+    /// `judge` sees the stock before anything is recorded of a reservation that is not there yet.
+    async fn reserve_if<E: From<StoreError>>(
+        &self,
+        wanted: &Wanted,
+        judge: impl Fn(&HashMap<Sku, StockItem>) -> Result<(), E>,
+    ) -> Result<Reservation, E> {
         // Holds that ran out: not looked at yet; given back; or some may be in the way still.
         let mut overdue: Option<Result<(), StoreError>> = None;
         for attempt in 0..retry::TRIES {
@@ -157,6 +191,7 @@ impl Inventory {
             if let Some(recorded) = recorded {
                 return Ok(recorded);
             }
+            judge(&stock)?;
             let now = Timestamp::now();
             let tried = match take_all(wanted, &stock, now) {
                 Ok(taken) => self.hold(wanted, &taken, now).await,
@@ -167,7 +202,7 @@ impl Inventory {
                     continue;
                 }
                 // What could not be given back delays the answer, and does not decide it.
-                Err(_) if let Some(Err(error)) = overdue => return Err(error),
+                Err(_) if let Some(Err(error)) = overdue => return Err(error.into()),
                 Err(shortages) => {
                     let (id, lines) = (wanted.id, wanted.lines.clone());
                     let (hash, cause) = (wanted.request_hash.clone(), wanted.cause.clone());
@@ -178,10 +213,10 @@ impl Inventory {
             match tried {
                 Ok(reservation) => return Ok(reservation),
                 Err(StoreError::Stale) => retry::back_off(attempt).await,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
-        Err(StoreError::Busy("too many others reserve the same products".into()))
+        Err(StoreError::Busy("too many others reserve the same products".into()).into())
     }
 
     /// Makes a hold permanent; a hold that ran out or was released stays so, and is an `Illegal` move.
@@ -205,7 +240,7 @@ impl Inventory {
         id: &OrderId,
         cause: &Cause,
     ) -> Result<Reservation, ReservationError> {
-        let release = async || self.change(id, Fact::Released, cause, GIVE_BACK).await;
+        let release = async || self.change(id, Fact::Released, cause, GIVE_BACK, |_| true).await;
         match release().await {
             Err(ReservationError::NoReservation(_)) => {}
             known => return known,
@@ -218,13 +253,14 @@ impl Inventory {
         }
     }
 
-    /// Gives the units of a hold back, once; after a commit it is an `Illegal` move.
+    /// Gives the units of a hold that is as it should be back, once; after a commit it is an `Illegal` move.
     pub async fn withdraw(
         &self,
         id: &OrderId,
         cause: &Cause,
+        is_as_it_should: impl Fn(&Reservation) -> bool,
     ) -> Result<Reservation, ReservationError> {
-        self.change(id, Fact::Withdrawn, cause, GIVE_BACK).await
+        self.change(id, Fact::Withdrawn, cause, GIVE_BACK, is_as_it_should).await
     }
 
     /// Gives the units of a hold that ran out back, once; after a commit it is an `Illegal` move.
@@ -233,12 +269,12 @@ impl Inventory {
         id: &OrderId,
         cause: &Cause,
     ) -> Result<Reservation, ReservationError> {
-        self.change(id, Fact::Expired, cause, GIVE_BACK).await
+        self.change(id, Fact::Expired, cause, GIVE_BACK, |_| true).await
     }
 
     /// The units have left the house: they are not on hand any more, once.
     pub async fn ship(&self, id: &OrderId, cause: &Cause) -> Result<Reservation, ReservationError> {
-        self.change(id, Fact::Shipped, cause, "on_hand = on_hand - :quantity").await
+        self.change(id, Fact::Shipped, cause, "on_hand = on_hand - :quantity", |_| true).await
     }
 
     /// Gives back the holds on products that are short which should have been given back by now, each alone. `Busy` when
@@ -276,10 +312,8 @@ impl Inventory {
             }
             match self.expire(&held.id, &held.cause).await {
                 // It was committed meanwhile.
-                Ok(_) | Err(ReservationError::Illegal(_) | ReservationError::NoReservation(_)) => {
-                    Ok(())
-                }
                 Err(ReservationError::Store(error)) => Err(error),
+                Ok(_) | Err(_) => Ok(()),
             }
         };
         let expired = expire.await;
@@ -297,11 +331,15 @@ impl Inventory {
         fact: Fact,
         cause: &Cause,
         assignment: &str,
+        is_as_it_should: impl Fn(&Reservation) -> bool,
     ) -> Result<Reservation, ReservationError> {
         for attempt in 0..retry::TRIES {
             let now = Timestamp::now();
             let reservation = self.find_reservation(id).await?;
             let reservation = reservation.ok_or(ReservationError::NoReservation(*id))?;
+            if !is_as_it_should(&reservation) {
+                return Err(ReservationError::Changed(reservation.version));
+            }
             let Some(next) = reservation.after(fact, now, cause)? else {
                 return Ok(reservation);
             };
@@ -348,7 +386,7 @@ impl Inventory {
         for taken in taken {
             actions.push(update(self.take(taken, now)?));
         }
-        self.transact(actions).await?;
+        self.table.transact(actions).await?;
         Ok(held)
     }
 
@@ -377,7 +415,7 @@ impl Inventory {
                 .map_err(StoreError::corrupt)?;
             actions.push(update(change));
         }
-        self.transact(actions).await
+        self.table.transact(actions).await
     }
 
     /// Takes units under the weakest condition that keeps the promises: only the reservation that crosses
@@ -405,7 +443,7 @@ impl Inventory {
                 condition.push_str(" AND #version = :version");
                 values.insert(":version".into(), number(item.version));
                 sets = format!("{sets}, {}", outbox::APPEND);
-                outbox_values(&StockItem::key(&item.sku), event, &mut values)?;
+                outbox_values(&StockItem::key(&item.sku), slice::from_ref(event), &mut values)?;
             }
         }
         values.insert(":enough".into(), number(enough));
@@ -418,24 +456,6 @@ impl Inventory {
             .set_expression_attribute_values(Some(values))
             .build()
             .map_err(StoreError::corrupt)
-    }
-
-    /// `Stale` when a condition failed; `Busy` when others were in the way every time, so that whoever
-    /// called gives up too, and the waiting of the two does not multiply.
-    async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<(), StoreError> {
-        // The same token for the same transaction: should an answer be lost, the SDK's next try, or ours,
-        // does not write it twice. Source: "TransactWriteItems", DynamoDB API reference.
-        let token = Uuid::now_v7().to_string();
-        for attempt in 0..retry::TRIES {
-            let call = self.table.client.transact_write_items();
-            let call = call.client_request_token(&token).set_transact_items(Some(actions.clone()));
-            match call.send().await.map_err(transaction_error) {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Busy(_)) => retry::back_off(attempt).await,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(StoreError::Busy("other transactions were in the way".into()))
     }
 }
 
@@ -471,6 +491,15 @@ fn take_all<'a>(
     if shortages.is_empty() { Ok(taken) } else { Err(shortages) }
 }
 
+fn not_sold(wanted: &Wanted, stock: &HashMap<Sku, StockItem>) -> Vec<NotSold> {
+    let not_sold = wanted.lines.iter().filter_map(|line| match stock.get(&line.sku) {
+        None => Some(NotSold::Unknown(line.sku.clone())),
+        Some(item) if item.discontinued => Some(NotSold::Discontinued(line.sku.clone())),
+        Some(_) => None,
+    });
+    not_sold.collect()
+}
+
 /// Whether units that others have promised to them would be enough, should they come back.
 fn promises_are_in_the_way(shortages: &[Shortage], stock: &HashMap<Sku, StockItem>) -> bool {
     shortages.iter().all(|short| {
@@ -479,33 +508,8 @@ fn promises_are_in_the_way(shortages: &[Shortage], stock: &HashMap<Sku, StockIte
     })
 }
 
-fn transaction_error(error: SdkError<TransactWriteItemsError>) -> StoreError {
-    let reasons = match error.as_service_error() {
-        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-            cancelled.cancellation_reasons()
-        }
-        _ => return error.into(),
-    };
-    let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).collect();
-    if codes.contains(&"ConditionalCheckFailed") {
-        StoreError::Stale
-    } else if codes.iter().any(|code| is_transient(code)) {
-        StoreError::Busy(Box::new(error))
-    } else {
-        StoreError::Corrupt(Box::new(error))
-    }
-}
-
 fn number(n: impl ToString) -> AttributeValue {
     AttributeValue::N(n.to_string())
-}
-
-fn put(action: aws_sdk_dynamodb::types::Put) -> TransactWriteItem {
-    TransactWriteItem::builder().put(action).build()
-}
-
-fn update(action: Update) -> TransactWriteItem {
-    TransactWriteItem::builder().update(action).build()
 }
 
 #[cfg(test)]

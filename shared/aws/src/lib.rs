@@ -11,6 +11,8 @@ pub mod error;
 mod histories;
 pub mod inventory;
 pub mod inventory_list;
+pub mod notices;
+pub mod once;
 pub mod order_list;
 pub mod orders;
 pub mod outbox;
@@ -22,6 +24,7 @@ pub mod retry;
 pub mod secrets;
 mod stock_totals;
 pub mod stored;
+mod transact;
 pub mod waiting;
 
 pub use error::StoreError;

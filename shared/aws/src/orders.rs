@@ -24,8 +24,8 @@ impl Aggregate for Order {
         self.updated_at
     }
 
-    fn event(&self) -> Option<Event> {
-        Self::event(self)
+    fn events(&self) -> Vec<Event> {
+        Vec::from_iter(self.event())
     }
 
     fn index_keys(&self) -> Vec<(&'static str, String)> {
@@ -41,8 +41,6 @@ impl Aggregate for Order {
 pub enum RecordError {
     #[error("there is no order {0}")]
     NoOrder(OrderId),
-    #[error("the order is at version {0}")]
-    Changed(u64),
     #[error(transparent)]
     Illegal(#[from] IllegalMove),
     #[error(transparent)]

@@ -23,8 +23,8 @@ impl Aggregate for Payment {
         self.updated_at
     }
 
-    fn event(&self) -> Option<Event> {
-        self.raised.clone()
+    fn events(&self) -> Vec<Event> {
+        Vec::from_iter(self.raised.clone())
     }
 
     fn due_at(&self) -> Option<Timestamp> {

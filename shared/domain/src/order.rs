@@ -386,6 +386,28 @@ impl Order {
         self
     }
 
+    /// The order as it was at `version`, with its timeline up to then and without the runs of its saga; `None` when it
+    /// was at no such version.
+    pub fn as_of(&self, version: u64) -> Option<Self> {
+        let newest = self.timeline.iter().position(|entry| entry.version == version)?;
+        let mut then = self.clone();
+        then.timeline.truncate(newest + 1);
+        let entry = then.timeline.last()?;
+        (then.version, then.status) = (version, entry.status);
+        (then.reason, then.updated_at) = (entry.reason, entry.at);
+        then.runs.clear();
+        Some(then)
+    }
+
+    /// The order as `fact`, told by `actor`, made it from `version`; `None` when something else did.
+    pub fn as_made_of(&self, version: u64, fact: Fact, actor: &Actor) -> Option<Self> {
+        let (before, then) = (self.as_of(version)?, self.as_of(version.checked_add(1)?)?);
+        let entry = then.timeline.last()?;
+        let becomes = before.after(fact, entry.at, &entry.cause).ok().flatten()?;
+        let same = (becomes.status, becomes.reason) == (then.status, then.reason);
+        (same && entry.actor.as_ref() == Some(actor)).then_some(then)
+    }
+
     /// The order when its newest change is by `author`.
     #[must_use]
     pub fn by(mut self, author: Author) -> Self {
@@ -531,6 +553,29 @@ mod tests {
     fn paid_for(status: OrderStatus) -> bool {
         use OrderStatus as S;
         matches!(status, S::Confirmed | S::Processing | S::Shipped | S::Delivered)
+    }
+
+    #[test]
+    fn who_made_a_change_of_a_version_is_shown_what_was_made_of_it_and_nobody_else_is() {
+        let (bob, at) =
+            (Actor { subject: Some("bob".parse().unwrap()), ..alice() }, Timestamp::now());
+        let step = |order: &Order, fact, actor: Actor| {
+            let next = order.after(fact, at, &Cause::default()).unwrap().unwrap();
+            next.by(Author::Caller(actor))
+        };
+        let placed = placed();
+        let confirmed = step(&placed, Fact::Confirmed, Actor::SAGA);
+        let cancelling = step(&confirmed, Fact::CancelRequested, alice());
+        let ended = step(&cancelling, Fact::Compensated(Reason::CancelledByCustomer), Actor::SAGA);
+        let made = ended.as_made_of(2, Fact::CancelRequested, &alice());
+        assert_eq!(made, Some(cancelling));
+        assert_eq!(ended.as_made_of(2, Fact::CancelRequested, &bob), None);
+        assert_eq!(ended.as_made_of(2, Fact::Shipped, &alice()), None);
+        assert_eq!(ended.as_made_of(2, Fact::Abandoned(Reason::Failure), &alice()), None);
+        for other in [0, 1, 3, 4, 99, u64::MAX] {
+            assert_eq!(ended.as_made_of(other, Fact::CancelRequested, &alice()), None, "{other}");
+        }
+        assert_eq!(ended.as_of(1), Some(placed));
     }
 
     proptest! {

@@ -32,13 +32,12 @@ pub struct StockItem {
     pub max_stock_level: Option<u32>,
     pub reorder_quantity: Option<u32>,
     pub discontinued: bool,
-    /// The id of the newest [`ItemChange`], by which a repetition of it is known.
-    pub last_change: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// The event of the newest change, if it is one that others act on. Leaves with the write.
+    /// The events of the newest change that others act on, oldest first, each of a version of its own. They
+    /// leave with the write.
     #[serde(skip)]
-    pub raised: Option<Event>,
+    pub raised: Vec<Event>,
 }
 
 /// What taking units does to the low-stock mark; each has a condition of its own, so that only the one
@@ -54,8 +53,6 @@ pub enum Taking {
 /// What may be changed of an item. `None` leaves it as it is; an inner `None` takes it away.
 #[derive(Clone, Debug, Default)]
 pub struct ItemChange {
-    /// Its own, so that it is made once.
-    pub id: String,
     pub name: Option<String>,
     pub description: Option<Option<String>>,
     pub category: Option<Option<String>>,
@@ -117,8 +114,9 @@ impl StockItem {
         })
     }
 
-    /// The item with `change` made, one version on; `None` when it is so already. Nothing but orders and
-    /// adjustments moves a count, and promised units stay.
+    /// The item with `change` made; `None` when it is so already. Nothing but orders and adjustments moves a
+    /// count, and promised units stay. It is a version on, or two when it raises two events: one that becomes
+    /// low says so, whatever else has changed.
     pub fn changed(
         &self,
         change: &ItemChange,
@@ -147,16 +145,20 @@ impl StockItem {
         if next == *self {
             return Ok(None);
         }
-        next = next.next(at);
-        next.last_change = Some(change.id.clone());
+        let becomes_low = next.is_low() && !self.is_low();
         let same_entry = next.name == self.name && next.unit_price == self.unit_price;
-        let adjustment = change.adjustment.clone();
-        let data = if same_entry && next.is_low() && !self.is_low() {
-            next.low_stock(adjustment)
-        } else {
-            next.catalogue_entry(adjustment)
-        };
-        next.raised = Some(next.event(cause, data));
+        // Told once, by the first event.
+        let mut adjustment = change.adjustment.clone();
+        if !becomes_low || !same_entry {
+            next = next.next(at);
+            let entry = next.catalogue_entry(adjustment.take());
+            next.raised.push(next.event(cause, entry));
+        }
+        if becomes_low {
+            next = next.next(at);
+            let low = next.low_stock(adjustment);
+            next.raised.push(next.event(cause, low));
+        }
         Ok(Some(next))
     }
 
@@ -170,7 +172,7 @@ impl StockItem {
         }
         let mut next = self.next(at);
         next.discontinued = true;
-        next.raised = Some(next.catalogue_event(cause));
+        next.raised.push(next.catalogue_event(cause));
         Ok(Some(next))
     }
 
@@ -239,10 +241,9 @@ mod tests {
             max_stock_level: None,
             reorder_quantity: None,
             discontinued: false,
-            last_change: None,
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
-            raised: None,
+            raised: Vec::new(),
         }
     }
 
@@ -271,7 +272,7 @@ mod tests {
 
     fn adjusting(quantity: i32) -> ItemChange {
         let adjustment = Some(Adjustment { quantity, reason: "counted".into() });
-        ItemChange { id: "change".into(), adjustment, ..ItemChange::default() }
+        ItemChange { adjustment, ..ItemChange::default() }
     }
 
     fn changed(item: &StockItem, change: &ItemChange) -> Result<Option<StockItem>, BadChange> {
@@ -316,21 +317,59 @@ mod tests {
         let next = changed(&tea, &renamed).unwrap().unwrap();
         assert_eq!((next.version, next.category.as_deref()), (8, None));
         assert_eq!(next.description.as_deref(), Some("loose"));
-        let event = next.raised.clone().unwrap();
+        let [event] = &next.raised[..] else { panic!("it raises {:?}", next.raised) };
         assert_eq!((event.kind, event.sequence), (EventType::InventoryItemUpdated, 8));
-        let Data::InventoryItemUpdated(entry) = event.data else { panic!("it is {event:?}") };
+        let Data::InventoryItemUpdated(entry) = &event.data else { panic!("it is {event:?}") };
         assert_eq!(entry.product_name, "Green tea");
         assert_eq!(changed(&next, &renamed), Ok(None));
+    }
+
+    fn kinds(item: &StockItem) -> Vec<EventType> {
+        item.raised.iter().map(|event| event.kind).collect()
     }
 
     #[test]
     fn an_adjustment_that_makes_it_low_says_so() {
         let next = changed(&item(5, 3), &adjusting(-2)).unwrap().unwrap();
-        let event = next.raised.unwrap();
-        let Data::InventoryLowStock(low) = event.data else { panic!("it is {event:?}") };
+        let [event] = &next.raised[..] else { panic!("it raises {:?}", next.raised) };
+        let Data::InventoryLowStock(low) = &event.data else { panic!("it is {event:?}") };
         assert_eq!(low.adjustment, adjusting(-2).adjustment);
         let lower = changed(&item(3, 3), &adjusting(-2)).unwrap().unwrap();
-        assert_eq!(lower.raised.unwrap().kind, EventType::InventoryItemUpdated);
+        assert_eq!(kinds(&lower), [EventType::InventoryItemUpdated]);
+    }
+
+    #[test]
+    fn one_change_of_price_and_stock_tells_both_each_with_a_version_of_its_own() {
+        let change = ItemChange { unit_price: Some(300), ..adjusting(-2) };
+        let next = changed(&item(5, 3), &change).unwrap().unwrap();
+        let told = [EventType::InventoryItemUpdated, EventType::InventoryLowStock];
+        assert_eq!((kinds(&next), next.version), (told.to_vec(), 9));
+        let ids: Vec<&str> = next.raised.iter().map(|event| event.id.as_str()).collect();
+        assert_eq!(ids, ["STOCK#TEA#8", "STOCK#TEA#9"]);
+        let Data::InventoryLowStock(low) = &next.raised[1].data else { panic!("{next:?}") };
+        assert_eq!((low.available_quantity, &low.adjustment), (3, &None), "told twice");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_crosses_the_mark_says_so_once_and_every_version_has_its_event(
+            available in 0..20_u32, threshold in 0..20_u32, price in prop::option::of(249..252_i64),
+            mark in prop::option::of(0..20_u32), quantity in prop::option::of(-9..9_i32)
+        ) {
+            let item = item(available, threshold);
+            let adjustment = quantity.map(|quantity| Adjustment { quantity, reason: "counted".into() });
+            let change = ItemChange {
+                unit_price: price, low_stock_threshold: mark, adjustment, ..ItemChange::default()
+            };
+            let Ok(Some(next)) = changed(&item, &change) else { return Ok(()) };
+            let crosses = next.is_low() && !item.is_low();
+            let low = next.raised.iter().filter(|it| it.kind == EventType::InventoryLowStock);
+            prop_assert_eq!(low.count(), usize::from(crosses));
+            let entry = kinds(&next).contains(&EventType::InventoryItemUpdated);
+            prop_assert!(entry || next.unit_price == item.unit_price, "the catalogue is not told");
+            let versions: Vec<u64> = next.raised.iter().map(|event| event.sequence).collect();
+            prop_assert_eq!(versions, (item.version + 1..=next.version).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -25,12 +25,12 @@ use crate::error::chain;
 use crate::fields::{Advice, Fields};
 use crate::identity::{Caller, Identity};
 use crate::input::Input;
+use crate::preconditions::{self, is_read, must_be_none};
 use crate::problem::Problem;
 use crate::task::TaskError;
 use crate::telemetry::journey;
 
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
-const IF_MATCH: &str = "If-Match";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Bytes. Fifty lines and an address take some 8 KiB.
@@ -61,8 +61,25 @@ pub struct Call {
     pub request: Request,
 }
 
-/// Serves an endpoint to callers with a valid token.
+/// Serves an endpoint to callers with a valid token. A request that changes something may not have conditions.
 pub async fn serve<H, F>(identity: Identity, handler: H) -> Result<(), Error>
+where
+    H: Fn(Call) -> F + Sync,
+    F: Future<Output = Answer> + Send,
+{
+    serve_public(|request, cause| async {
+        let call = call(&identity, request, cause).await?;
+        must_be_none(&call.request)?;
+        takes_no_parameters(&call.request)?;
+        handler(call).await
+    })
+    .await
+}
+
+/// [`serve`] for changes of what has a version, whose handler looks at the [`Preconditions`].
+///
+/// [`Preconditions`]: crate::preconditions::Preconditions
+pub async fn serve_conditional<H, F>(identity: Identity, handler: H) -> Result<(), Error>
 where
     H: Fn(Call) -> F + Sync,
     F: Future<Output = Answer> + Send,
@@ -118,6 +135,7 @@ where
     let cors = Cors::from_env()?;
     let authenticated = |request: Request, cause| async {
         let call = call(&identity, request, cause).await?;
+        must_be_none(&call.request)?;
         takes_no_parameters(&call.request)?;
         handler(call).await
     };
@@ -144,24 +162,28 @@ where
 {
     let cause = cause(request.headers());
     let (method, path) = (request.method().clone(), request.raw_http_path().to_owned());
-    let origin = request.headers().get(header::ORIGIN).cloned();
+    let headers = request.headers().clone();
     let correlation_id = cause.correlation_id.clone();
     let handled = async {
         let answer = handler(request, cause).await;
         if let Err(Problem { source: Some(source), .. }) = &answer {
             tracing::error!(error = chain(source.as_ref()), "request failed");
         }
-        let response = answer.unwrap_or_else(Problem::into_response);
+        let mut response = answer.unwrap_or_else(Problem::into_response);
+        if is_read(&method) {
+            response = preconditions::answer(&headers, response);
+        }
         tracing::info!(%method, path, status = response.status().as_u16(), "request");
         response
     };
     let mut response = handled.instrument(journey(&correlation_id)).await;
+    let origin = headers.get(header::ORIGIN);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&correlation_id) {
         headers.insert(CORRELATION_ID, value);
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    cors.answer(&method, origin.as_ref(), headers);
+    cors.answer(&method, origin, headers);
     if method == Method::HEAD {
         leave_body_out(&mut response);
     }
@@ -232,24 +254,6 @@ pub fn path_param<T: FromStr>(
 ) -> Result<T, Problem> {
     let parameters = request.path_parameters();
     parameters.first(name).and_then(|text| text.parse().ok()).ok_or_else(missing)
-}
-
-/// The version that `If-Match` asks for. Source: RFC 9110, section 13.1.1; our tags are strong and single.
-pub fn if_match(request: &Request) -> Result<Option<u64>, Problem> {
-    let Some(value) = single_header(request, IF_MATCH)? else { return Ok(None) };
-    let tag = value.to_str().unwrap_or_default().trim();
-    if tag == "*" {
-        return Ok(None);
-    }
-    let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-    // One spelling per version: neither "03" nor "+3" is an ETag of ours.
-    let spelled = |digits: &str| {
-        let version = digits.parse::<u64>().ok()?;
-        (version.to_string() == digits).then_some(version)
-    };
-    version.and_then(spelled).map(Some).ok_or_else(|| {
-        Problem::field(IF_MATCH, "must be the ETag of an earlier answer, such as \"3\"")
-    })
 }
 
 fn takes_no_parameters(request: &Request) -> Result<(), Problem> {
@@ -404,31 +408,12 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     response
 }
 
-/// The answer to a GET: 304 when the caller has this version already.
-pub fn unless_known(request: &Request, version: u64, body: &impl Serialize) -> Response<Body> {
-    not_again(request, versioned(StatusCode::OK, version, body))
-}
-
-/// The answer to a GET of what has no version: its `ETag` is a hash of its body.
-pub fn unless_same(request: &Request, mut response: Response<Body>) -> Response<Body> {
+/// An answer without a version: its `ETag` is a hash of its body.
+pub fn tagged(mut response: Response<Body>) -> Response<Body> {
     let body: &[u8] = response.body();
     // 16 bytes: enough that two bodies never have the same by chance.
     let tag = hex::encode(&Sha256::digest(body)[..16]);
     tag_with(&mut response, &tag);
-    not_again(request, response)
-}
-
-/// Nothing but its headers when the caller has it already.
-/// Source: RFC 9110, section 13.1.2; the comparison is the weak one.
-pub fn not_again(request: &Request, mut response: Response<Body>) -> Response<Body> {
-    let known = header_text(request, &header::IF_NONE_MATCH).unwrap_or_default();
-    let current = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
-    let is_known = |tag: &str| tag == "*" || Some(tag.strip_prefix("W/").unwrap_or(tag)) == current;
-    if known.split(',').map(str::trim).any(is_known) {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        *response.body_mut() = Body::Empty;
-        response.headers_mut().remove(header::CONTENT_TYPE);
-    }
     response
 }
 
@@ -641,22 +626,6 @@ mod tests {
         request
     }
 
-    #[test]
-    fn a_version_is_asked_for_as_it_was_answered_or_not_at_all() {
-        let asked = |values: &[&str]| {
-            let version = if_match(&with_header(IF_MATCH, values));
-            version.map_err(|problem| problem.errors[0].pointer.clone())
-        };
-        assert_eq!((asked(&[]), asked(&["*"])), (Ok(None), Ok(None)));
-        let largest = format!("\"{}\"", u64::MAX);
-        assert_eq!((asked(&["\"3\""]), asked(&[&largest])), (Ok(Some(3)), Ok(Some(u64::MAX))));
-        let odd = ["", "3", "\"03\"", "\"+3\"", "\"-3\"", "W/\"3\"", "\"3\", \"4\"", "\"\u{e9}\""];
-        for odd in odd.into_iter().chain(["\"18446744073709551616\""]) {
-            assert_eq!(asked(&[odd]), Err("If-Match".into()), "{odd}");
-        }
-        assert_eq!(asked(&["\"3\"", "\"3\""]), Err("If-Match".into()));
-    }
-
     #[tokio::test]
     async fn every_line_that_a_request_logs_carries_its_correlation_id() {
         let test = "http::tests::every_line_that_a_request_logs_carries_its_correlation_id";
@@ -715,42 +684,41 @@ mod tests {
         assert_eq!(takes_no_parameters(&request).unwrap_err().errors[0].pointer, "dryRun");
     }
 
-    fn asked_knowing(tag: Option<&str>) -> Response<Body> {
-        let mut request = Request::default();
-        if let Some(tag) = tag {
-            request.headers_mut().insert(header::IF_NONE_MATCH, tag.parse().unwrap());
+    #[test]
+    fn what_has_no_version_has_another_tag_only_when_it_is_different() {
+        let tag = |body: &str| tagged(json(StatusCode::OK, &body)).headers()[header::ETAG].clone();
+        assert_eq!(tag("one"), tag("one"));
+        assert_ne!(tag("one"), tag("other"));
+    }
+
+    #[tokio::test]
+    async fn whatever_is_read_is_read_under_the_conditions_that_came_with_it() {
+        let cors = Cors::from_env().unwrap();
+        let status = async |method: Method, name: &'static str, tag: &'static str| {
+            let handler = async |_: Request, _: Cause| Ok(versioned(StatusCode::OK, 3, &"body"));
+            let handler = |request, cause| handler(request, cause);
+            let mut request = with_header(name, &[tag]);
+            *request.method_mut() = method;
+            answer(&cors, &handler, request).await.unwrap().status().as_u16()
+        };
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(status(method.clone(), "if-none-match", "\"3\"").await, 304);
+            assert_eq!(status(method.clone(), "if-match", "\"2\"").await, 412);
+            assert_eq!(status(method, "if-match", "\"3\"").await, 200);
         }
-        unless_known(&request, 3, &"body")
+        // Whoever changes something looks before it does.
+        assert_eq!(status(Method::DELETE, "if-match", "\"2\"").await, 200);
     }
 
     #[test]
-    fn a_version_that_the_caller_has_is_not_sent_again() {
-        for tag in ["\"3\"", "W/\"3\"", "\"2\", \"3\"", "*"] {
-            let answer = asked_knowing(Some(tag));
-            assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{tag}");
-            assert_eq!(answer.headers()[header::ETAG], "\"3\"");
-            assert!(matches!(answer.body(), Body::Empty));
+    fn conditions_of_a_change_without_a_version_are_refused_and_not_passed_over() {
+        for name in ["if-match", "if-none-match"] {
+            let mut request = with_header(name, &["*"]);
+            must_be_none(&request).unwrap();
+            *request.method_mut() = Method::POST;
+            let refused = must_be_none(&request).unwrap_err();
+            assert_eq!(refused.errors[0].pointer.to_lowercase(), name);
         }
-        for tag in [None, Some("\"2\""), Some("3"), Some("\"33\"")] {
-            assert_eq!(asked_knowing(tag).status(), StatusCode::OK, "{tag:?}");
-        }
-    }
-    #[test]
-    fn what_has_no_version_is_sent_again_only_when_it_is_different() {
-        let asked_knowing = |tag: Option<&HeaderValue>, body: &str| {
-            let mut request = Request::default();
-            if let Some(tag) = tag {
-                request.headers_mut().insert(header::IF_NONE_MATCH, tag.clone());
-            }
-            unless_same(&request, json(StatusCode::OK, &body))
-        };
-        let first = asked_knowing(None, "one");
-        assert_eq!(first.status(), StatusCode::OK);
-        let tag = &first.headers()[header::ETAG];
-        assert_eq!(asked_knowing(Some(tag), "one").status(), StatusCode::NOT_MODIFIED);
-        let other = asked_knowing(Some(tag), "other");
-        assert_eq!(other.status(), StatusCode::OK);
-        assert_ne!(other.headers()[header::ETAG], tag);
     }
 
     #[tokio::test]

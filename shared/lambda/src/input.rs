@@ -45,6 +45,12 @@ enum Taken {
 }
 
 impl Input {
+    /// Whether this object has something under `name`.
+    pub fn has(&self, name: &str) -> bool {
+        let given = |(given, value): &(String, Self)| given == name && *value != Self::Null;
+        matches!(self, Self::Object(fields) if fields.iter().any(given))
+    }
+
     /// What `read` makes of the fields of this object. It may answer `None` only when it has refused one.
     pub fn read<T>(self, read: impl FnMut(&mut Object<'_>) -> Option<T>) -> Result<T, Problem> {
         let mut fields = Fields::default();

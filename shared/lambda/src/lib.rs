@@ -11,6 +11,7 @@ pub mod http;
 pub mod idempotency;
 pub mod identity;
 pub mod input;
+pub mod preconditions;
 pub mod problem;
 pub mod quantities;
 pub mod recovery;

@@ -91,10 +91,17 @@ impl Problem {
     }
 
     /// Somebody else changed it since the caller looked.
-    pub fn changed(version: u64) -> Self {
+    pub fn changed(tag: Option<&str>) -> Self {
         let title = "It was changed since you read it. Read it again.";
-        Self::new(StatusCode::PRECONDITION_FAILED, "changed", title)
-            .detail(format!("It is at version {version}."))
+        let detail = tag.map_or("It has no ETag.".into(), |tag| format!("Its ETag is \"{tag}\"."));
+        Self::new(StatusCode::PRECONDITION_FAILED, "changed", title).detail(detail)
+    }
+
+    /// `If-None-Match` rules out what there is.
+    pub fn known(tag: &str) -> Self {
+        let title = "It is as If-None-Match says that it must not be.";
+        Self::new(StatusCode::PRECONDITION_FAILED, "known", title)
+            .detail(format!("Its ETag is \"{tag}\"."))
     }
 
     pub fn forbidden() -> Self {

@@ -41,19 +41,25 @@ const ENDPOINTS: [Endpoint; 27] = [
     at("GET", "/api/orders/{id}/items").of("order-not-found"),
     at("GET", "/api/orders/{id}/saga").of("order-not-found"),
     at("POST", "/api/orders/{id}/saga/retry").staff().of("order-not-found"),
-    at("PUT", "/api/orders/{id}/status").staff().of("order-not-found").versioned().body("status"),
+    at("PUT", "/api/orders/{id}/status")
+        .staff()
+        .of("order-not-found")
+        .versioned()
+        .keyed()
+        .body("status"),
     at("DELETE", ORDER).of("order-not-found").versioned(),
     at("POST", "/api/inventory/items")
         .staff()
+        .keyed()
         .body("productId productName currency unitPrice availableQuantity"),
     at("GET", "/api/inventory/items").list(),
     at("GET", ITEM).of("product-not-found"),
-    at("PUT", ITEM).staff().of("product-not-found").versioned().body(""),
+    at("PUT", ITEM).staff().of("product-not-found").versioned().keyed().body(""),
     at("DELETE", ITEM).staff().of("product-not-found").versioned(),
     at("POST", "/api/inventory/reservations").staff().keyed().body("items"),
     at("GET", "/api/inventory/reservations").staff().list(),
     at("GET", RESERVATION).staff().of("reservation-not-found"),
-    at("DELETE", RESERVATION).staff().of("reservation-not-found"),
+    at("DELETE", RESERVATION).staff().of("reservation-not-found").versioned(),
     at("GET", "/api/inventory/health").staff(),
     at("GET", "/api/events/unprocessed").staff().list(),
     at("POST", "/api/events/process").staff().body("eventId"),
@@ -305,13 +311,25 @@ async fn odd_headers_are_refused_by_name_or_not_carried_on() {
             ask_as_operator(&world, endpoint, id, with).await
         };
         if endpoint.versioned {
-            for odd in ["3", "\"x\"", "W/\"1\"", "\"1\", \"2\""] {
-                let answer = ask("If-Match", odd).await;
-                let answer = answer.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
-                assert_eq!(pointers(&answer), ["If-Match"], "{odd}");
+            for name in ["If-Match", "If-None-Match"] {
+                for odd in ["3", "\"3", "*, \"3\"", "\"1\" \"2\"", ""] {
+                    let answer = ask(name, odd).await;
+                    let answer = answer.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
+                    assert_eq!(pointers(&answer), [name], "{odd}");
+                }
             }
-            let answer = ask("If-Match", "\"99\"").await;
-            assert_kind(&answer.expecting_problem(StatusCode::PRECONDITION_FAILED), "changed");
+            for other in ["\"99\"", "\"x\"", "W/\"1\"", "\"98\", \"99\""] {
+                let answer = ask("If-Match", other).await;
+                assert_kind(&answer.expecting_problem(StatusCode::PRECONDITION_FAILED), "changed");
+            }
+            let answer = ask("If-None-Match", "*").await;
+            assert_kind(&answer.expecting_problem(StatusCode::PRECONDITION_FAILED), "known");
+        } else if endpoint.method != "GET" {
+            for name in ["If-Match", "If-None-Match"] {
+                let answer = ask(name, "*").await;
+                let answer = answer.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
+                assert_eq!(pointers(&answer), [name]);
+            }
         }
         if endpoint.keyed {
             for odd in ["", "my key", &"k".repeat(256)] {
@@ -321,6 +339,12 @@ async fn odd_headers_are_refused_by_name_or_not_carried_on() {
             }
         }
         if endpoint.method == "GET" {
+            let answer = ask("If-Match", "\"of another\", W/\"1\"").await;
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "a tag has no blank");
+            let answer = ask("If-Match", "\"other\", W/\"1\"").await;
+            assert_kind(&answer.expecting_problem(StatusCode::PRECONDITION_FAILED), "changed");
+            ask("If-Match", "*").await.expecting(StatusCode::OK);
+            ask("If-None-Match", "*").await.expecting(StatusCode::NOT_MODIFIED);
             let answer = ask("X-Correlation-Id", "{\"a\": 1}").await.expecting(StatusCode::OK);
             let carried = answer.header("x-correlation-id").expect("every answer has one");
             assert!(carried.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'), "{carried}");

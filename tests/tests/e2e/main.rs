@@ -8,6 +8,7 @@ mod failures;
 mod journeys;
 mod lists;
 mod newer_versions;
+mod once;
 mod order_api;
 mod progress;
 mod refusals;

@@ -138,3 +138,55 @@ async fn reservations_are_for_operators_and_invalid_ones_are_refused() {
         answer.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
     }
 }
+
+#[tokio::test]
+async fn a_hold_is_released_in_the_version_that_was_seen_and_again_by_who_released_it() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let one = items(&[(&tea, 1)]);
+    let held = id(&reserve(&world.operator, None, &one).await.expecting(StatusCode::CREATED));
+    let release_at = async |name: &str, tag: &str| {
+        let path = format!("/reservations/{held}");
+        world.operator.ask_inventory(Method::DELETE, &path, Some((name, tag)), None).await
+    };
+    for (name, tag) in [("If-Match", "\"999\""), ("If-Match", "W/\"1\""), ("If-None-Match", "*")] {
+        let refused = release_at(name, tag).await;
+        refused.expecting_problem(StatusCode::PRECONDITION_FAILED);
+    }
+    let shown = look_up(&world.operator, &held).await.expecting(StatusCode::OK);
+    assert_eq!(shown.body["status"], "HELD");
+    let released = release_at("If-Match", "\"1\"").await.expecting(StatusCode::OK);
+    assert_eq!(released.body["status"], "RELEASED");
+    let again = release_at("If-Match", "\"1\"").await.expecting(StatusCode::OK);
+    assert_eq!(again.body, released.body);
+    let other = release_at("If-Match", "\"999\"").await;
+    other.expecting_problem(StatusCode::PRECONDITION_FAILED);
+    assert_eq!(world.operator.find_item(&tea).await.available_quantity, 5);
+}
+
+#[tokio::test]
+async fn what_is_not_sold_is_refused_by_name_and_the_key_is_free_when_it_is() {
+    let world = World::new().await;
+    let (tea, pot, key) = (world.stock("TEA", 5).await, unique("POT"), unique("key"));
+    let both = items(&[(&tea, 1), (&pot, 2)]);
+    let refused = reserve(&world.operator, Some(&key), &both).await;
+    let refused = refused.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(refused.body["type"], "urn:trackops:problem:invalid-request");
+    let expected =
+        json!([{"pointer": "/items/1/productId", "detail": format!("there is no product {pot}")}]);
+    assert_eq!(refused.body["errors"], expected);
+
+    let item = json!({
+        "productId": pot, "productName": "Pot", "unitPrice": "9.00", "currency": "EUR", "availableQuantity": 3,
+    });
+    world.operator.create_item(&item).await.expecting(StatusCode::CREATED);
+    let held = reserve(&world.operator, Some(&key), &both).await.expecting(StatusCode::CREATED);
+    release(&world.operator, &id(&held)).await.expecting(StatusCode::OK);
+
+    let path = format!("/items/{pot}");
+    world.operator.ask_inventory(Method::DELETE, &path, None, None).await.expecting(StatusCode::OK);
+    let gone = reserve(&world.operator, None, &items(&[(&pot, 1)])).await;
+    let gone = gone.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
+    let detail = format!("product {pot} is not sold any more");
+    assert_eq!(gone.body["errors"], json!([{"pointer": "/items/0/productId", "detail": detail}]));
+}

@@ -3,7 +3,10 @@
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use trackops_testkit::{Answer, Basket, Caller, World, eventually};
+use trackops_domain::event::Data;
+use trackops_domain::event::data::InventoryLowStock;
+use trackops_domain::{Cause, Event, Timestamp};
+use trackops_testkit::{Answer, Basket, Caller, World, eventually, unique};
 
 async fn change(caller: &Caller, sku: &str, if_match: Option<u64>, body: Value) -> Answer {
     let tag = if_match.map(|version| format!("\"{version}\""));
@@ -30,7 +33,7 @@ async fn a_changed_product_is_shown_and_sold_as_changed() {
     let changed = change(&world.operator, &tea, Some(1), body.clone()).await;
     let changed = changed.expecting(StatusCode::OK);
     assert_eq!(changed.header("etag"), Some("\"2\""));
-    let shown = world.customer.look_up_item(&tea).await.expecting(StatusCode::OK).body;
+    let shown = world.operator.look_up_item(&tea).await.expecting(StatusCode::OK).body;
     assert_eq!(shown, changed.body);
     assert_eq!(
         (&shown["productName"], &shown["unitPrice"], &shown["category"]),
@@ -38,9 +41,9 @@ async fn a_changed_product_is_shown_and_sold_as_changed() {
     );
     assert_eq!((&shown["onHandQuantity"], &shown["availableQuantity"]), (&json!(8), &json!(8)));
 
-    change(&world.operator, &tea, Some(1), body.clone())
-        .await
-        .expecting_problem(StatusCode::PRECONDITION_FAILED);
+    let other = json!({"productName": "Black tea"});
+    let outdated = change(&world.operator, &tea, Some(1), other).await;
+    outdated.expecting_problem(StatusCode::PRECONDITION_FAILED);
     change(&world.customer, &tea, None, body).await.expecting_problem(StatusCode::FORBIDDEN);
     eventually("orders to be at the new price", async || {
         let order = world.customer.order(&Basket::of(&tea, 1)).await;
@@ -251,4 +254,79 @@ async fn a_product_that_becomes_low_is_told_to_whoever_orders_new_stock() {
     let message = told["Message"].as_str().expect("a message");
     assert!(message.contains("3 units are available, the minimum is 4"), "{message}");
     assert!(message.contains("Reorder quantity: 50"), "{message}");
+}
+
+#[tokio::test]
+async fn a_change_of_price_that_makes_a_product_low_says_both_and_a_subscriber_hears_of_it_once() {
+    let world = World::new().await;
+    let queue = world.subscribe_to_low_stock().await;
+    let tea = world.stock("TEA", 5).await;
+    let body = json!({"unitPrice": "20.00", "minStockLevel": 4, "adjustment": adjustment(-2)["adjustment"]});
+    let changed = change(&world.operator, &tea, None, body).await.expecting(StatusCode::OK);
+    assert_eq!(changed.body["version"], 3, "each event has a version of its own");
+    // As the bus may: the event that was raised, three times more, and at the end one of another product.
+    let low = |sku: &str, version: u64| {
+        let cause = Cause { correlation_id: "test".into(), ..Cause::default() };
+        let about = InventoryLowStock {
+            adjustment: None,
+            available_quantity: 3,
+            min_stock_level: 4,
+            product_id: sku.parse().expect("a SKU"),
+            reorder_quantity: None,
+        };
+        let (key, data) = (format!("STOCK#{sku}"), Data::InventoryLowStock(about));
+        let event = Event::raised(&key, sku.into(), version, Timestamp::now(), &cause, data);
+        let kind = event.kind;
+        json!({"source": kind.source(), "detail-type": kind, "detail": event})
+    };
+    let mut seen = Vec::new();
+    let mut until = async |sku: &str| {
+        eventually("the topic to tell of it", async || {
+            let received = world.queues.receive_message().queue_url(&queue).send().await;
+            let received = received.expect("the queue can be read").messages.unwrap_or_default();
+            for message in received {
+                seen.extend(message.body);
+                let receipt = message.receipt_handle.expect("a receipt");
+                let delete = world.queues.delete_message().queue_url(&queue);
+                delete.receipt_handle(receipt).send().await.expect("it can be deleted");
+            }
+            let told = seen.iter().filter(|body| body.contains(sku)).count();
+            if told > 0 { Ok(told) } else { Err("nothing".to_owned()) }
+        })
+        .await
+    };
+    until(&tea).await;
+    for _ in 0..3 {
+        world.deliver("notify-low-stock", &low(&tea, 3)).await;
+    }
+    let cup = unique("CUP");
+    world.deliver("notify-low-stock", &low(&cup, 1)).await;
+    until(&cup).await;
+    assert_eq!(until(&tea).await, 1, "it was told again");
+}
+
+#[tokio::test]
+async fn customers_see_whether_a_product_is_there_and_not_how_much_others_took() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let hidden = [
+        "onHandQuantity",
+        "availableQuantity",
+        "reservedQuantity",
+        "minStockLevel",
+        "maxStockLevel",
+        "reorderQuantity",
+        "isLowStock",
+        "needsReordering",
+    ];
+    let shown = world.customer.look_up_item(&tea).await.expecting(StatusCode::OK).body;
+    assert_eq!((&shown["isOutOfStock"], &shown["unitPrice"]), (&json!(false), &json!("12.50")));
+    let page = world.customer.ask_inventory(Method::GET, "/items?limit=5", None, None).await;
+    let page = page.expecting(StatusCode::OK).body;
+    let listed = page["items"].as_array().expect("a page has items").iter();
+    for item in listed.chain([&shown]) {
+        assert!(hidden.iter().all(|field| item[field].is_null()), "{item}");
+    }
+    let low = world.customer.ask_inventory(Method::GET, "/items?lowStock=true", None, None).await;
+    low.expecting_problem(StatusCode::FORBIDDEN);
 }

@@ -7,5 +7,6 @@ async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let table = Table::connect(&clients::config()?, env("INVENTORY_TABLE")?).await;
     let inventory = Inventory::new(table);
-    http::serve(Identity::from_env()?, |call| delete_item::handle(&inventory, call)).await
+    http::serve_conditional(Identity::from_env()?, |call| delete_item::handle(&inventory, call))
+        .await
 }

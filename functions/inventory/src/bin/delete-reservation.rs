@@ -7,5 +7,8 @@ async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let table = Table::connect(&clients::config()?, env("INVENTORY_TABLE")?).await;
     let inventory = Inventory::new(table);
-    http::serve(Identity::from_env()?, |call| delete_reservation::handle(&inventory, call)).await
+    http::serve_conditional(Identity::from_env()?, |call| {
+        delete_reservation::handle(&inventory, call)
+    })
+    .await
 }

@@ -1,4 +1,4 @@
-use trackops_aws::clients;
+use trackops_aws::{aggregate::Table, clients, notices::Notices};
 use trackops_inventory::notify_low_stock::{self, LowStock};
 use trackops_lambda::{Error, batch, config::env, telemetry};
 
@@ -6,6 +6,8 @@ use trackops_lambda::{Error, batch, config::env, telemetry};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    let low_stock = LowStock::new(aws_sdk_sns::Client::new(&config), env("LOW_STOCK_TOPIC")?);
+    let notices = Notices::new(Table::connect(&config, env("INVENTORY_TABLE")?).await);
+    let sns = aws_sdk_sns::Client::new(&config);
+    let low_stock = LowStock::new(notices, sns, env("LOW_STOCK_TOPIC")?);
     batch::consume_events(&config, |event| notify_low_stock::handle(&low_stock, event)).await
 }

@@ -6,5 +6,5 @@ use trackops_orders::cancel_order;
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let orders = Orders::new(Table::connect(&clients::config()?, env("ORDERS_TABLE")?).await);
-    http::serve(Identity::from_env()?, |call| cancel_order::handle(&orders, call)).await
+    http::serve_conditional(Identity::from_env()?, |call| cancel_order::handle(&orders, call)).await
 }

@@ -72,5 +72,5 @@ async fn an_attribute_that_becomes_none_is_removed() {
     assert!(!attributes.contains_key("description") && attributes.contains_key("category"));
     assert!(attributes.values().all(|value| !value.is_null()), "{attributes:?}");
     let stored = inventory.find_item(&tea.sku).await.unwrap().unwrap();
-    assert_eq!(stored, StockItem { raised: None, ..bare });
+    assert_eq!(stored, StockItem { raised: Vec::new(), ..bare });
 }

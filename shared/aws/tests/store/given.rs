@@ -86,16 +86,15 @@ pub fn item(name: &str, units: u32, threshold: u32) -> StockItem {
         max_stock_level: None,
         reorder_quantity: None,
         discontinued: false,
-        last_change: None,
         created_at: now,
         updated_at: now,
-        raised: None,
+        raised: Vec::new(),
     }
 }
 
 /// An item that tells of its newest change, as the catalogue does.
 pub fn told(mut item: StockItem) -> StockItem {
-    item.raised = Some(item.catalogue_event(&cause()));
+    item.raised = vec![item.catalogue_event(&cause())];
     item
 }
 
@@ -124,7 +123,7 @@ pub async fn inventory(items: &[StockItem]) -> (Inventory, OwnTable) {
     let own = OwnTable::like("InventoryTable").await;
     let inventory = Inventory::new(own.table.clone());
     for item in items {
-        inventory.add_item(item).await.unwrap();
+        inventory.table().create(item).await.unwrap();
     }
     (inventory, own)
 }

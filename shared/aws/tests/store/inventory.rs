@@ -1,18 +1,21 @@
 //! The `inventory` table: units and promises agree, whoever reserves, commits and releases at the same time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use trackops_aws::StoreError;
 use trackops_aws::aggregate::Write;
-use trackops_aws::inventory::{Inventory, ReservationError, Wanted};
+use trackops_aws::inventory::{Inventory, NotSold, ReservationError, ReserveError, Wanted};
 use trackops_aws::inventory_list::{ItemFilter, ReservationFilter};
+use trackops_aws::notices::{Notices, Turn};
+use trackops_aws::once::{Answered, Once, Repeatable};
 use trackops_domain::event::EventType;
 use trackops_domain::reservation::{Reservation, ReservationState, Shortage};
 use trackops_domain::stock::{Adjustment, ItemChange, StockItem};
 use trackops_domain::totals::Totals;
 use trackops_domain::{OrderId, Sku, Timestamp};
+use uuid::Uuid;
 
 use crate::dynamodb::OwnTable;
 use crate::given::{at_once, cause, inventory, item, patiently, sku, wanted};
@@ -33,7 +36,7 @@ async fn told(own: &OwnTable, key: &str) -> Vec<EventType> {
 #[tokio::test]
 async fn a_product_is_added_once() {
     let (inventory, _) = inventory(&[item("TEA", 5, 0)]).await;
-    let again = inventory.add_item(&item("TEA", 9, 0)).await;
+    let again = inventory.table().create(&item("TEA", 9, 0)).await;
     assert!(matches!(again, Err(StoreError::Stale)), "{again:?}");
     assert_eq!(stock(&inventory, "TEA").await.on_hand, 5);
 }
@@ -209,13 +212,25 @@ async fn what_is_held_can_be_withdrawn_and_what_an_order_counts_on_cannot() {
     reserve(&inventory, &held).await;
     reserve(&inventory, &committed).await;
     inventory.commit(&committed.id, &cause()).await.unwrap();
-    let withdraw = async |_| inventory.withdraw(&held.id, &cause()).await.unwrap().state;
+    let withdraw = async |_| inventory.withdraw(&held.id, &cause(), |_| true).await.unwrap().state;
     assert_eq!(at_once(5, withdraw).await, [ReservationState::Released; 5]);
-    let refused = inventory.withdraw(&committed.id, &cause()).await;
+    let refused = inventory.withdraw(&committed.id, &cause(), |_| true).await;
     assert!(matches!(refused, Err(ReservationError::Illegal(_))), "{refused:?}");
-    let unknown = inventory.withdraw(&OrderId::generate(), &cause()).await;
+    let unknown = inventory.withdraw(&OrderId::generate(), &cause(), |_| true).await;
     assert!(matches!(unknown, Err(ReservationError::NoReservation(_))), "{unknown:?}");
     assert_eq!(stock(&inventory, "TEA").await.available, 4);
+}
+
+#[tokio::test]
+async fn a_hold_that_is_not_as_it_should_be_is_left_alone() {
+    let (inventory, _) = inventory(&[item("TEA", 5, 0)]).await;
+    let held = wanted(OrderId::generate(), &[("TEA", 2)]);
+    reserve(&inventory, &held).await;
+    let refused = inventory.withdraw(&held.id, &cause(), |held| held.version == 99).await;
+    assert!(matches!(refused, Err(ReservationError::Changed(1))), "{refused:?}");
+    assert_eq!(stock(&inventory, "TEA").await.available, 3);
+    inventory.withdraw(&held.id, &cause(), |held| held.version == 1).await.unwrap();
+    assert_eq!(stock(&inventory, "TEA").await.available, 5);
 }
 
 #[tokio::test]
@@ -330,7 +345,7 @@ async fn a_walk_through_all_items_misses_none_and_repeats_none_while_others_are_
         assert!(read.found.len() <= 7);
         seen.extend(read.found.into_iter().map(|item| item.sku.to_string()));
         page += 1;
-        inventory.add_item(&item(&format!("A-{page}"), 1, 0)).await.unwrap();
+        inventory.table().create(&item(&format!("A-{page}"), 1, 0)).await.unwrap();
         let Some(next) = read.next else { break };
         after = Some(next);
     }
@@ -376,22 +391,140 @@ async fn lists_have_what_their_filter_says_newest_reservations_first() {
     assert_eq!(items(Some("china"), Some(true)).await, [] as [String; 0]);
 }
 
-async fn adjust(inventory: &Inventory, id: &str, quantity: i32) -> Result<StockItem, StoreError> {
+/// As of a request that is known by `id`; the answer says how many are on hand then.
+async fn adjust(inventory: &Inventory, id: Uuid, quantity: i32) -> Result<Once, StoreError> {
     let adjustment = Some(Adjustment { quantity, reason: "counted".into() });
-    let change = ItemChange { id: id.into(), adjustment, ..ItemChange::default() };
+    let change = ItemChange { adjustment, ..ItemChange::default() };
     let decide = |item: Option<StockItem>| {
         let item = item.unwrap();
         let next = item.changed(&change, Timestamp::now(), &cause()).unwrap();
         Ok(next.map_or(Write::Nothing(item), Write::Replace))
     };
-    inventory.change_item(&sku("TEA"), decide).await
+    let request = Repeatable { id, keep_unchanged: true };
+    let answer = |item: &StockItem| Ok(on_hand(item.on_hand));
+    inventory.change_item(&sku("TEA"), &request, decide, answer).await
+}
+
+fn on_hand(units: u32) -> Answered {
+    let (request_hash, headers) = (String::new(), BTreeMap::new());
+    Answered { request_hash, status: 200, headers, body: units.to_string() }
+}
+
+#[tokio::test]
+async fn a_request_changes_stock_once_whatever_others_change_between_its_write_and_its_repetition()
+{
+    let (inventory, own) = inventory(&[item("TEA", 10, 0)]).await;
+    let (first, other) = (Uuid::now_v7(), Uuid::now_v7());
+    assert_eq!(adjust(&inventory, first, 5).await.unwrap(), Once::Now(on_hand(15)));
+    assert_eq!(adjust(&inventory, other, 1).await.unwrap(), Once::Now(on_hand(16)));
+    assert_eq!(adjust(&inventory, first, 5).await.unwrap(), Once::Before(on_hand(15)));
+    assert_eq!(stock(&inventory, "TEA").await.on_hand, 16);
+    assert_eq!(told(&own, "STOCK#TEA").await, [EventType::InventoryItemUpdated; 2]);
+
+    let kept = own.attributes(&format!("ANSWER#{first}")).await;
+    let forget_at: i64 = kept["forget_at"].as_n().unwrap().parse().unwrap();
+    assert!(forget_at >= Timestamp::now().unix_seconds() + 24 * 60 * 60, "forgotten too soon");
+}
+
+#[tokio::test]
+async fn a_request_that_comes_twenty_times_at_once_changes_stock_once() {
+    let (inventory, _) = inventory(&[item("TEA", 10, 0)]).await;
+    let id = Uuid::now_v7();
+    let answers = at_once(20, async |_| patiently(async || adjust(&inventory, id, 5).await).await);
+    let answers = answers.await;
+    let now = answers.iter().filter(|answer| matches!(answer, Once::Now(_))).count();
+    assert_eq!(now, 1, "{answers:?}");
+    for answer in answers {
+        let (Once::Now(answered) | Once::Before(answered)) = answer;
+        assert_eq!(answered, on_hand(15));
+    }
+    assert_eq!(stock(&inventory, "TEA").await.on_hand, 15);
+}
+
+#[tokio::test]
+async fn an_answer_to_which_nothing_was_written_is_kept_if_that_is_wanted() {
+    let (inventory, _) = inventory(&[item("TEA", 10, 0)]).await;
+    for (keep_unchanged, again) in
+        [(true, Once::Before(on_hand(10))), (false, Once::Now(on_hand(11)))]
+    {
+        let request = Repeatable { id: Uuid::now_v7(), keep_unchanged };
+        let ask = async |units| {
+            let nothing =
+                |item: Option<StockItem>| Ok::<_, StoreError>(Write::Nothing(item.unwrap()));
+            inventory
+                .change_item(&sku("TEA"), &request, nothing, |_| Ok(on_hand(units)))
+                .await
+                .unwrap()
+        };
+        assert_eq!(ask(10).await, Once::Now(on_hand(10)));
+        assert_eq!(ask(11).await, again);
+    }
+}
+
+#[tokio::test]
+async fn two_events_of_one_change_are_two_versions_and_one_write_on_the_version_before_both() {
+    let (inventory, own) = inventory(&[item("TEA", 5, 3)]).await;
+    let change = ItemChange {
+        unit_price: Some(300),
+        adjustment: Some(Adjustment { quantity: -2, reason: "counted".into() }),
+        ..ItemChange::default()
+    };
+    let tea = stock(&inventory, "TEA").await;
+    let next = tea.changed(&change, Timestamp::now(), &cause()).unwrap().unwrap();
+    own.table.replace(&tea, &next).await.unwrap();
+    let stored = stock(&inventory, "TEA").await;
+    assert_eq!((stored.version, stored.available), (3, 3));
+    let outbox = own.table.unpublished("STOCK#TEA").await.unwrap().unwrap().outbox;
+    let told: Vec<_> = outbox.iter().map(|event| (event.id.as_str(), event.kind)).collect();
+    let expected = [
+        ("STOCK#TEA#2", EventType::InventoryItemUpdated),
+        ("STOCK#TEA#3", EventType::InventoryLowStock),
+    ];
+    assert_eq!(told, expected);
+    let late = own.table.replace(&tea, &next).await;
+    assert!(matches!(late, Err(StoreError::Stale)), "{late:?}");
+}
+
+#[tokio::test]
+async fn one_at_a_time_tells_of_an_event_and_nobody_once_it_was_told() {
+    let own = OwnTable::like("InventoryTable").await;
+    let notices = Notices::new(own.table.clone());
+    let turns = at_once(10, async |_| notices.turn("STOCK#TEA#3").await.unwrap()).await;
+    let yours = turns.iter().filter(|turn| **turn == Turn::Yours).count();
+    assert_eq!((yours, turns.contains(&Turn::Told)), (1, false), "{turns:?}");
+    assert_eq!(notices.turn("STOCK#TEA#4").await.unwrap(), Turn::Yours, "another event");
+    notices.told("STOCK#TEA#3").await.unwrap();
+    assert_eq!(notices.turn("STOCK#TEA#3").await.unwrap(), Turn::Told);
+    let notice = own.attributes("NOTICE#STOCK#TEA#3").await;
+    let forget_at: i64 = notice["forget_at"].as_n().unwrap().parse().unwrap();
+    let days = (forget_at - Timestamp::now().unix_seconds()) / (24 * 60 * 60);
+    assert!(days > 18, "an event may be among dead letters for longer");
+}
+
+#[tokio::test]
+async fn what_is_not_sold_is_refused_without_a_trace_unless_it_is_for_an_order() {
+    let mut gone = item("CUP", 5, 0);
+    gone.discontinued = true;
+    let (inventory, _) = inventory(&[item("TEA", 5, 0), gone]).await;
+    let mut wanted = wanted(OrderId::generate(), &[("TEA", 9), ("CUP", 1), ("POT", 1)]);
+    wanted.request_hash = Some("hash".into());
+    let refused = inventory.reserve_sold(&wanted).await;
+    let Err(ReserveError::NotSold(not_sold)) = refused else { panic!("{refused:?}") };
+    assert_eq!(not_sold, [NotSold::Discontinued(sku("CUP")), NotSold::Unknown(sku("POT"))]);
+    assert_eq!(inventory.find_reservation(&wanted.id).await.unwrap(), None);
+
+    let for_order = Wanted { request_hash: None, ..wanted.clone() };
+    assert_eq!(reserve(&inventory, &for_order).await.state, ReservationState::Rejected);
+    // What is recorded is the answer, whatever is sold by now.
+    let recorded = inventory.reserve_sold(&for_order).await.unwrap();
+    assert_eq!(recorded.state, ReservationState::Rejected);
 }
 
 #[tokio::test]
 async fn adjustments_and_reservations_at_the_same_time_all_count() {
     let (inventory, own) = inventory(&[item("TEA", 20, 0)]).await;
-    let adjusting = at_once(10, async |number| {
-        patiently(async || adjust(&inventory, &number.to_string(), 1).await).await
+    let adjusting = at_once(10, async |_| {
+        patiently(async || adjust(&inventory, Uuid::now_v7(), 1).await).await
     });
     let reserving = at_once(10, async |_| {
         reserve(&inventory, &wanted(OrderId::generate(), &[("TEA", 1)])).await.state
@@ -408,12 +541,14 @@ async fn a_product_is_discontinued_or_reserved_whoever_is_first_never_both() {
     for _ in 0..10 {
         let (inventory, _) = inventory(&[item("TEA", 5, 0)]).await;
         let (wanted, tea) = (wanted(OrderId::generate(), &[("TEA", 1)]), sku("TEA"));
-        let discontinue = inventory.change_item(&tea, |item: Option<StockItem>| {
-            match item.unwrap().withdrawn(Timestamp::now(), &cause()) {
+        let withdraw =
+            |item: Option<StockItem>| match item.unwrap().withdrawn(Timestamp::now(), &cause()) {
                 Ok(next) => Ok(Write::Replace(next.unwrap())),
                 Err(refused) => Err(StoreError::corrupt(refused)),
-            }
-        });
+            };
+        let request = Repeatable { id: Uuid::now_v7(), keep_unchanged: false };
+        let answer = |item: &StockItem| Ok(on_hand(item.on_hand));
+        let discontinue = inventory.change_item(&tea, &request, withdraw, answer);
         let (discontinued, reserved) = futures::join!(discontinue, reserve(&inventory, &wanted));
         let held = reserved.state == ReservationState::Held;
         assert_ne!(held, discontinued.is_ok(), "{reserved:?} {discontinued:?}");
@@ -518,7 +653,7 @@ async fn totals_are_the_sum_of_all_products_whatever_their_partition_and_page() 
         })
         .collect();
     for hundred in items.chunks(100) {
-        at_once(100, async |index| inventory.add_item(&hundred[index]).await.unwrap()).await;
+        at_once(100, async |index| inventory.table().create(&hundred[index]).await.unwrap()).await;
     }
     let held = wanted(OrderId::generate(), &[("SKU-6", 2), ("SKU-13", 6)]);
     assert_eq!(reserve(&inventory, &held).await.state, ReservationState::Held);

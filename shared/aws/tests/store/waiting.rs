@@ -44,7 +44,7 @@ async fn who_has_waited_longest_comes_first_whatever_table_it_is_in_and_is_publi
         item.updated_at = at;
         // An event is as old as the change that it tells of.
         let item = told(item);
-        stock.add_item(&item).await.unwrap();
+        stock.table().create(&item).await.unwrap();
         (at, format!("STOCK#{}", item.sku))
     })
     .await;

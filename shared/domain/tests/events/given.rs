@@ -117,16 +117,16 @@ fn stock() -> Vec<Event> {
         max_stock_level: None,
         reorder_quantity: Some(100),
         discontinued: false,
-        last_change: None,
         created_at: at(0),
         updated_at: at(0),
-        raised: None,
+        raised: Vec::new(),
     };
     let counted = |quantity| ItemChange {
         adjustment: Some(Adjustment { quantity, reason: "counted".into() }),
         ..ItemChange::default()
     };
-    let changed = |change| item.changed(change, at(9), &request()).unwrap().unwrap();
+    let counted_events =
+        |quantity| item.changed(&counted(quantity), at(9), &request()).unwrap().unwrap().raised;
     let Some(Taking::Crosses(crossed)) = item.taking(2, at(9), &event(1)) else {
         panic!("two units are below the mark");
     };
@@ -134,14 +134,12 @@ fn stock() -> Vec<Event> {
     let Some(Taking::Crosses(not_reordered)) = never_reordered.taking(21, at(9), &event(1)) else {
         panic!("all units are below the mark");
     };
-    vec![
-        item.catalogue_event(&request()),
-        item.withdrawn(at(9), &request()).unwrap().unwrap().raised.unwrap(),
-        changed(&counted(5)).raised.unwrap(),
-        *crossed,
-        *not_reordered,
-        changed(&counted(-3)).raised.unwrap(),
-    ]
+    let mut told = vec![item.catalogue_event(&request())];
+    told.extend(item.withdrawn(at(9), &request()).unwrap().unwrap().raised);
+    told.extend(counted_events(5));
+    told.extend([*crossed, *not_reordered]);
+    told.extend(counted_events(-3));
+    told
 }
 
 fn payments() -> Vec<Event> {

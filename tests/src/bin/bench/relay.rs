@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use hyper::body::Bytes;
 use serde_json::{Value, json};
-use trackops_aws::aggregate::{Aggregate, Table};
+use trackops_aws::aggregate::Table;
 use trackops_aws::outbox::OutboxEntry;
 use trackops_domain::order::{Line, Order};
 use trackops_domain::{Cause, OrderId, Timestamp, examples};
@@ -180,8 +180,7 @@ impl Prepared {
             let (mut records, mut of_batch) = (Vec::new(), Vec::new());
             for number in 0..BATCH {
                 let order = order(number)?;
-                let event =
-                    Aggregate::event(&order).context("an order tells that it was placed")?;
+                let event = order.event().context("an order tells that it was placed")?;
                 of_batch.push(OutboxEntry::of(&event)?);
                 table.create(&order).await?;
                 let image = aws.item.lock().expect("nobody panics holding it").take();
