@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use trackops_aws::aggregate::{Item, Table};
+use trackops_aws::due::Walk;
 use trackops_aws::order_list::Filter;
 use trackops_aws::orders::{Orders, RecordError};
 use trackops_domain::order::{
