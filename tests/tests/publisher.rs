@@ -200,7 +200,11 @@ async fn nothing_is_lost_or_overtaken_when_a_real_kafka_is_killed_in_between() {
     let outbox =
         |order: usize| (1..=VERSIONS).map(move |version| event(&format!("o{order}"), version));
     let items: Vec<Unpublished> = (0..ORDERS)
-        .map(|order| Unpublished { pk: format!("ORDER#o{order}"), outbox: outbox(order).collect() })
+        .map(|order| Unpublished {
+            pk: format!("ORDER#o{order}"),
+            outbox: outbox(order).collect(),
+            unreadable: Vec::new(),
+        })
         .collect();
 
     // Half is published before, everything by whoever repeats it until it is done.
