@@ -89,8 +89,9 @@ impl Histories {
                 for fact in ahead.drain(..now) {
                     let next = order.after(fact, Timestamp::now(), cause);
                     let next = next.expect("the move is legal").expect("the fact is new");
-                    *order = next.by(Author::Saga(None));
-                    table.replace(order).await.expect("the order goes on");
+                    let next = next.by(Author::Saga(None));
+                    table.replace(order, &next).await.expect("the order goes on");
+                    *order = next;
                 }
             })
             .await;
