@@ -108,7 +108,7 @@ mod tests {
         assert_eq!((item.on_hand, item.available, item.version), (5, 5, 1));
         let event = &item.raised[0];
         let Data::InventoryItemUpdated(entry) = &event.data else { panic!("it is {event:?}") };
-        assert_eq!((event.sequence, entry.unit_price), (1, Amount::of(250, item.currency)));
+        assert_eq!((event.sequence, entry.unit_price.clone()), (1, Amount::of(250, item.currency)));
     }
 
     #[test]
