@@ -419,6 +419,29 @@ class Patches(unittest.TestCase):
             lambda cloud: cloud.deploy("alarm", template) is not None,
         )
 
+    def test_a_parameter_limits_how_many_consume_a_queue_at_once(self):
+        template = """
+        Parameters: {Most: {Type: Number, Default: 5}}
+        Resources:
+          Limited: {Type: AWS::SQS::Queue}
+          Mapping:
+            Type: AWS::Lambda::EventSourceMapping
+            Properties:
+              FunctionName: test-from-bus
+              EventSourceArn: !GetAtt Limited.Arn
+              # Switched on, it would keep the others of the plain cloud from their queues.
+              Enabled: false
+              ScalingConfig: {MaximumConcurrency: !Ref Most}
+        """
+
+        def as_aws(cloud):
+            cloud.deploy("limited", template)
+            mappings = cloud.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+            limits = [mapping.get("ScalingConfig") for mapping in mappings]
+            return {"MaximumConcurrency": 5} in limits
+
+        self.needs("cloudformation.read_numbers_of_scaling_configs", as_aws)
+
     def test_a_generated_secret_keeps_to_the_characters_asked_for(self):
         template = """
         Resources:

@@ -18,8 +18,8 @@ use crate::view::show;
 
 pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     call.caller.must_be(&[Role::Operator, Role::Service])?;
-    let new = body(&call.request)?.read(|body| new_item(body, &call.cause))?;
     let repetition = Repetition::of(&call, &Preconditions::default(), false)?;
+    let new = body(&call.request)?.read(|body| new_item(body, &call.cause))?;
     let decide = |item: Option<StockItem>| match item {
         None => Ok(Write::Create(new.clone())),
         Some(_) => Err(Problem::new(

@@ -9,6 +9,7 @@ from ministack.services.cloudformation import provisioners
 def apply():
     accept_metric_math_alarms()
     generate_secrets_as_asked()
+    read_numbers_of_scaling_configs()
     refer_to_secrets_by_arn()
 
 
@@ -59,6 +60,31 @@ def generate_secrets_as_asked():
         return int(value) if isinstance(value, str) and value.isdecimal() else value
 
     provisioners._sm_secret_string = secret_string
+
+
+def read_numbers_of_scaling_configs():
+    """AWS reads a number that a template has as text, as every reference to a parameter is.
+
+    ministack keeps `MaximumConcurrency` as text, compares it with a number, and delivers nothing of
+    the queue.
+    """
+    mapping = provisioners._RESOURCE_HANDLERS["AWS::Lambda::EventSourceMapping"]
+    original = dict(mapping)
+
+    def read(properties):
+        scaling = properties.get("ScalingConfig")
+        if not scaling:
+            return properties
+        numbers = {key: int(value) for key, value in scaling.items()}
+        return {**properties, "ScalingConfig": numbers}
+
+    def create(name, properties, stack):
+        return original["create"](name, read(properties), stack)
+
+    def update(reference, old, new, stack):
+        return original["update"](reference, read(old), read(new), stack)
+
+    mapping.update(create=create, update=update)
 
 
 def refer_to_secrets_by_arn():

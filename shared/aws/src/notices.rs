@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::aggregate::Table;
 use crate::error::StoreError;
-use crate::stored::read;
+use crate::stored::{self, read};
 
 /// Whoever tells has so long; then another may. Longer than the function may take, shorter than its queue's visibility
 /// timeout, so that a message that comes again is not turned away.
@@ -45,7 +45,10 @@ impl Notices {
         let mine = AttributeValue::S(Uuid::now_v7().to_string());
         let taken = self
             .update(event_id)
-            .update_expression("SET turn_of = :mine, turn_until = :until, forget_at = :forget_at")
+            .update_expression(
+                "SET turn_of = :mine, turn_until = :until, forget_at = :forget_at, \
+                 #schema = if_not_exists(#schema, :schema)",
+            )
             // The second time that the SDK asks, the turn is its own.
             .condition_expression(
                 "attribute_not_exists(told_at) \
@@ -78,7 +81,7 @@ impl Notices {
     pub async fn told(&self, event_id: &str) -> Result<(), StoreError> {
         let now = Timestamp::now();
         self.update(event_id)
-            .update_expression("SET told_at = :now, forget_at = :forget_at")
+            .update_expression("SET told_at = :now, forget_at = :forget_at, #schema = if_not_exists(#schema, :schema)")
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .expression_attribute_values(":forget_at", forget_at(now))
             .send()
@@ -89,6 +92,8 @@ impl Notices {
     fn update(&self, event_id: &str) -> UpdateItemFluentBuilder {
         let call = self.table.client.update_item().table_name(&self.table.name);
         call.key("pk", AttributeValue::S(key(event_id)))
+            .expression_attribute_names("#schema", stored::SCHEMA)
+            .expression_attribute_values(":schema", stored::schema(Schema::FIRST))
     }
 }
 

@@ -12,12 +12,13 @@ use futures::future::try_join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_dynamo::aws_sdk_dynamodb_1::{from_item, to_attribute_value};
-use trackops_domain::{CustomerId, Timestamp};
+use trackops_domain::{CustomerId, Schema, Timestamp};
 
 use crate::aggregate::{BATCH, Item, SHARDS, Table};
 use crate::bus::Refusal;
 use crate::error::StoreError;
 use crate::outbox::{Kind, OutboxEntry, Unreadable, shard};
+use crate::stored;
 
 /// Until a parked event is tried again: this after its first refusal, twice as long after each that follows.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
@@ -154,6 +155,7 @@ impl RelayStore {
         update.set("last_at", text(&now.to_string()));
         update.set("forget_at", forget_at);
         update.set_once("first_at", text(&now.to_string()));
+        update.set_once(stored::SCHEMA, stored::schema(Schema::FIRST));
         match refusal {
             Refusal::ForGood { code, message } => {
                 update.set("code", text(code));
@@ -240,6 +242,7 @@ impl RelayStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut update = Update::of(self, &counter_key(bus, &day(now)));
+        update.set_once(stored::SCHEMA, stored::schema(Schema::FIRST));
         for (kind, count) in taken {
             update.add(kind, *count);
         }
@@ -267,7 +270,9 @@ impl RelayStore {
                 _ => None,
             };
             let bus = bus.ok_or_else(|| StoreError::corrupt("a counter that nobody asked for"))?;
-            for (kind, count) in item.iter().filter(|(name, _)| *name != "pk") {
+            for (kind, count) in
+                item.iter().filter(|(name, _)| !["pk", stored::SCHEMA].contains(&name.as_str()))
+            {
                 let number = count.as_n().ok().and_then(|count| count.parse::<u64>().ok());
                 match number {
                     Some(count) => *sums.entry((bus.clone(), kind.clone())).or_default() += count,

@@ -229,7 +229,9 @@ async fn what_cannot_be_read_is_listed_and_parked_and_holds_up_nobody_but_its_ow
 
     let given_up = json!({"eventId": odd, "reason": "a newer version has to tell it"});
     post(&world, "/discard", given_up).await.expecting(StatusCode::OK);
-    assert_eq!(process(&world, &behind).await.0, "PUBLISHED");
+    // The stream may have been faster.
+    let behind = process(&world, &behind).await.0;
+    assert!(["PUBLISHED", "ALREADY_PUBLISHED"].contains(&behind.as_str()), "{behind}");
     let seen = events.until("what was behind it", &id, |seen| seen.len() > 1).await;
     assert!(seen.iter().all(|event| event.id != odd), "{seen:?}");
     clear_away(&world, &pk).await;

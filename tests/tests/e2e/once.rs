@@ -61,7 +61,7 @@ async fn an_adjustment_under_a_key_is_made_once_whatever_is_changed_before_it_co
     let cup = world.stock("CUP", 1).await;
     assert_reused(change(&world.operator, &tea, keyed, &adjustment(6)).await);
     assert_reused(change(&world.operator, &cup, keyed, &five).await);
-    let token = world.system.token("operator", "another-operator").expect("a token");
+    let token = world.system.token("service", "another").expect("a token");
     let another = world.stranger(Some(&token));
     change(&another, &tea, keyed, &five).await.expecting(StatusCode::OK);
     assert_eq!(world.operator.find_item(&tea).await.on_hand_quantity, 21);

@@ -102,7 +102,7 @@ async fn lists_take_filters_and_refuse_what_they_do_not_know_all_at_once() {
         assert_eq!(operators, expected, "{query} by an operator");
     }
 
-    let odd = "limit=0&status=LOST&from=yesterday&offset=3&to=2020-01-01T00:00:00Z&customerId=%20";
+    let odd = "limit=0&status=LOST&from=yesterday&offset=3&to=2020-01-01T00:00:00Z&customerId=%07";
     let refused = list(&world.operator, odd).await;
     let refused = refused.expecting_problem(StatusCode::UNPROCESSABLE_ENTITY);
     let errors = refused.body["errors"].as_array().expect("the errors are listed");

@@ -235,7 +235,9 @@ async fn of_an_order_that_goes_well_nothing_is_noted_and_of_its_cancellation_wha
     let refunded = of(&noted[0], ["previousState", "state", "amount", "currency"]);
     assert_eq!(refunded, ["REFUNDING", "REFUNDED", "25.00", "EUR"].map(Value::from));
     assert_eq!(noted[1]["state"], "RELEASED");
-    assert_eq!(world.row("OrdersTable", &notes).await.map(|row| row.len()), Some(3));
+    let noted = world.row("OrdersTable", &notes).await.expect("it is there");
+    let events = noted.keys().filter(|name| name.contains('#')).count();
+    assert_eq!(events, 2, "{noted:?}");
 }
 
 #[tokio::test]

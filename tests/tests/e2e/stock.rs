@@ -99,17 +99,31 @@ async fn of_two_hundred_changes_to_a_version_at_once_exactly_one_wins_each() {
     }
 }
 
+/// One unit more, under a key, so that it may be asked for until it is answered.
+async fn counted_in(operator: &Caller, sku: &str) {
+    let (path, key) = (format!("/items/{sku}"), unique("count"));
+    let header = Some(("Idempotency-Key", key.as_str()));
+    eventually("a unit to be counted in", async || {
+        let body = adjustment(1);
+        let answer = operator.ask_inventory(Method::PUT, &path, header, Some(&body)).await;
+        // Too many others were at it, for as long as a function may take.
+        if answer.status.is_server_error() {
+            return Err(format!("{answer:?}"));
+        }
+        answer.expecting(StatusCode::OK);
+        Ok(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn adjustments_without_a_version_all_count_also_while_orders_take_units() {
     let world = World::new().await;
     let tea = world.stock("TEA", 10).await;
     let basket = Basket::of(&tea, 1);
-    let adjusting = join_all((0..10).map(|_| change(&world.operator, &tea, None, adjustment(1))));
+    let adjusting = join_all((0..10).map(|_| counted_in(&world.operator, &tea)));
     let ordering = join_all((0..5).map(|_| world.customer.order(&basket)));
-    let (adjusted, orders) = futures::join!(adjusting, ordering);
-    for answer in adjusted {
-        answer.expecting(StatusCode::OK);
-    }
+    let (_, orders) = futures::join!(adjusting, ordering);
     let ids: Vec<&str> = orders.iter().map(|order| order.order_id.as_str()).collect();
     for id in &ids {
         world.until_status(id, &["CONFIRMED"]).await;
