@@ -300,9 +300,15 @@ class Cloud:
             for event in self.events(table)
         ]
 
+    def is_there(self, table, key):
+        return lambda: key in sum(self.records(table), [])
+
+    def must_deliver(self, table, key):
+        """Whatever the patches are for, this comes, and may take its time."""
+        until(self.is_there(table, key), f"{key} of {table}")
+
     def delivered(self, table, key, at_most=WAIT_SECONDS):
-        there = lambda: key in sum(self.records(table), [])
-        return self.comes(there, f"{key} of {table}", at_most)
+        return self.comes(self.is_there(table, key), f"{key} of {table}", at_most)
 
     def comes(self, condition, what, at_most=WAIT_SECONDS):
         with contextlib.suppress(AssertionError):
@@ -600,7 +606,7 @@ class Patches(unittest.TestCase):
     def test_a_slow_function_holds_up_no_other_stream(self):
         def as_aws(cloud):
             cloud.put("Slow", "sleep for long")
-            cloud.delivered("Slow", "sleep for long")
+            cloud.must_deliver("Slow", "sleep for long")
             cloud.put("Fast", "quick")
             # Before the slow one runs into its function's timeout.
             return cloud.delivered("Fast", "quick", at_most=20)
@@ -610,7 +616,7 @@ class Patches(unittest.TestCase):
     def test_a_stream_goes_on_after_a_restart(self):
         def as_aws(cloud):
             cloud.put("Restart", "one", "two", "three")
-            cloud.delivered("Restart", "three")
+            cloud.must_deliver("Restart", "three")
             cloud.stop()
             cloud.start()
             cloud.put("Restart", "four")
@@ -621,7 +627,7 @@ class Patches(unittest.TestCase):
     def test_a_stream_has_what_a_statement_changed(self):
         def as_aws(cloud):
             cloud.put("Statements", "one")
-            cloud.delivered("Statements", "one")
+            cloud.must_deliver("Statements", "one")
             update = "UPDATE \"Statements\" SET told = 'yes' WHERE pk = 'one'"
             cloud.client("dynamodb").batch_execute_statement(Statements=[{"Statement": update}])
             return cloud.comes(lambda: len(cloud.records("Statements")) == 2, "two records")
