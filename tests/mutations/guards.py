@@ -48,6 +48,7 @@ def publisher(name):
 AGGREGATE = "shared/aws/src/aggregate.rs"
 INVENTORY = "shared/aws/src/inventory.rs"
 PAYMENTS = "shared/aws/src/payments.rs"
+TRANSACT = "shared/aws/src/transact.rs"
 OUTBOX = "shared/aws/src/outbox.rs"
 BUS = "shared/aws/src/bus.rs"
 ORDER = "shared/domain/src/order.rs"
@@ -126,8 +127,8 @@ GUARDS = [
     # The outbox.
     Guard(
         "a trim forgets only the events that it has read", OUTBOX,
-        "AND outbox[0].id = ? AND",
-        "AND outbox[0].id >= ? AND",
+        "AND {first} = ? AND",
+        "AND {first} >= ? AND",
         store("outbox::what_was_published_is_forgotten_and_the_item_leaves_the_index"),
     ),
     Guard(
@@ -186,13 +187,13 @@ GUARDS = [
     ),
     # Repeating.
     Guard(
-        "a transaction that is tried again has the same token", INVENTORY,
+        "a transaction that is tried again has the same token", TRANSACT,
         ".client_request_token(&token)",
         ".client_request_token(Uuid::now_v7().to_string())",
         aws("inventory::tests::a_transaction_that_met_another_is_tried_again_as_the_same_one"),
     ),
     Guard(
-        "a transaction that met another is tried again", INVENTORY,
+        "a transaction that met another is tried again", TRANSACT,
         "} else if codes.iter().any(|code| is_transient(code)) {",
         "} else if false {",
         aws("inventory::tests::a_transaction_that_met_another_is_tried_again_as_the_same_one"),
