@@ -1,5 +1,8 @@
 //! What `cargo local` prints, without a cloud.
 
+// clippy.toml allows it in tests; it cannot tell that this is all tests and their helpers.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::pipe;
 use std::path::Path;

@@ -70,7 +70,7 @@ impl Input {
         let value = if let Self::Object(left) = self {
             let mut object = Object { fields: &mut fields, pointer: "", left };
             let value = read(&mut object);
-            unknown.extend(object.left.into_iter().map(|(name, _)| Fields::excerpt(&name).into()));
+            unknown.extend(object.left.into_iter().map(|(name, _)| Fields::excerpt(&name)));
             value
         } else {
             At { fields: &mut fields, pointer: "" }.refuse("must be an object")

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use trackops_aws::aggregate::Table;
+use trackops_local::say;
 use trackops_testkit::{aws_at, build};
 
 use crate::backlog::Backlog;
@@ -39,10 +40,10 @@ pub async fn measure(items: usize, memory: u32) -> Result<()> {
         [("TABLES", "orders,inventory,payments"), ("RELAY_TABLE", "relay"), ("EVENT_BUS", "bench")]
             .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
-    println!(
+    say!(
         "a backlog of {items} orders; at most {DESCRIPTORS} open files; {memory} MB, which is {} % of a processor",
         memory * 100 / ONE_PROCESSOR
-    );
+    )?;
     let api = RuntimeApi::start().await?;
     let function = Function::spawn_with_files(&sweeper, &environment, &api, DESCRIPTORS)?;
     let share = Share::of(function.id(), memory)?;
@@ -51,7 +52,7 @@ pub async fn measure(items: usize, memory: u32) -> Result<()> {
         let swept = api.invoke(json!({"olderThanSeconds": 0}).to_string().into()).await?;
         sweeps += 1;
         let (took, left) = (started.elapsed(), aws.left());
-        println!("  sweep {sweeps}: {swept}; {left} left after {} ms", took.as_millis());
+        say!("  sweep {sweeps}: {swept}; {left} left after {} ms", took.as_millis())?;
         if left == 0 {
             break;
         }
@@ -63,11 +64,11 @@ pub async fn measure(items: usize, memory: u32) -> Result<()> {
     ensure!(events == items, "the bus got {events} events for {items} items");
     let rate = items as u128 * 1000 / took.as_millis().max(1);
     let micros = cpu.as_micros() / items as u128;
-    println!(
+    say!(
         "  {rate} items/s; CPU {micros} us an item; {} connections at once at most",
         aws.most_connections()
-    );
-    println!("  on a whole processor: some {} items/s", 1_000_000 / micros.max(1));
+    )?;
+    say!("  on a whole processor: some {} items/s", 1_000_000 / micros.max(1))?;
     Ok(())
 }
 
