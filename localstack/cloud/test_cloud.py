@@ -427,7 +427,7 @@ class Patches(unittest.TestCase):
 
     def test_a_parameter_limits_how_many_consume_a_queue_at_once(self):
         template = """
-        Parameters: {Most: {Type: Number, Default: 5}}
+        Parameters: {Most: {Type: Number, Default: "5"}}
         Resources:
           Limited: {Type: AWS::SQS::Queue}
           Mapping:
