@@ -17,7 +17,7 @@ use serde::Deserialize;
 use trackops_http::Http1;
 
 /// Seconds an order waits for its payment here: more than a test takes, and as many as let the simulated provider pay 20
-/// seconds too late, for a message can be held back for 900. [`crate::World::order_to_be_paid_within`] has less.
+/// seconds too late, for a message can be held back for 900.
 const PAYMENT_DEADLINE_SECONDS: u32 = 870;
 
 /// The origin whose pages may call the APIs.

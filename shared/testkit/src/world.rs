@@ -9,11 +9,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use trackops_domain::event::data::{Data, OrderStatusUpdated};
 use trackops_domain::order::OrderStatus;
-use trackops_domain::{Cause, Event, Timestamp};
+use trackops_domain::{Cause, Event};
 use uuid::Uuid;
 
 use crate::books::text;
-use crate::{Basket, Caller, Fault, FaultGuard, Order, System, eventually};
+use crate::{Caller, Fault, FaultGuard, Order, System, eventually};
 
 const LONG_AGO: &str = "2020-01-01T00:00:00.000Z";
 
@@ -256,18 +256,6 @@ impl World {
         self.backdate(table, key, "unpublished_since").await;
         // It fails as long as something cannot be published, be it another test's.
         let _ = self.invoke("sweep-outbox", json!({})).await;
-    }
-
-    /// Places an order whose payment deadline is so soon, before its saga begins.
-    pub async fn order_to_be_paid_within(&self, time: Duration, basket: Basket) -> String {
-        let (basket, id) = self.customer.keyed(basket);
-        let waits = self.inject(Fault::of_function("start-saga", &id).until_lifted()).await;
-        self.customer.order(&basket).await;
-        let deadline = Timestamp::now().plus(time).to_string();
-        self.set_time("OrdersTable", &format!("ORDER#{id}"), "payment_deadline", &deadline).await;
-        waits.lift();
-        self.run_saga(&id).await;
-        id
     }
 
     /// Lets the payment deadline of an order that awaits its payment have passed: for the order, and for its payment.
