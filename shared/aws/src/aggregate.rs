@@ -17,7 +17,7 @@ use crate::clients;
 use crate::error::StoreError;
 use crate::outbox::{self, OutboxEntry};
 use crate::retry;
-use crate::stored::{self, read};
+use crate::stored::{self, Unreadable, read};
 
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -146,6 +146,20 @@ impl Table {
     /// Consistent: a load after a write sees the write.
     pub async fn load<T: Aggregate>(&self, key: &str) -> Result<Option<T>, StoreError> {
         self.item(key).await?.map(|item| read(item, T::SCHEMA)).transpose()
+    }
+
+    /// Those of these aggregates that are there, in any order. One that cannot be read hides no other.
+    pub(crate) async fn load_all<T: Aggregate>(
+        &self,
+        keys: Vec<String>,
+        consistent: bool,
+    ) -> Result<(Vec<T>, Unreadable), StoreError> {
+        let (mut found, mut unreadable) = (Vec::with_capacity(keys.len()), Unreadable::default());
+        for keys in keys.chunks(BATCH) {
+            let items = self.items(keys.to_vec(), consistent).await?;
+            found.extend(items.into_iter().filter_map(|it| unreadable.or_read(it, T::SCHEMA)));
+        }
+        Ok((found, unreadable))
     }
 
     /// `Stale` when the key is taken.
@@ -286,28 +300,20 @@ impl Change {
             let was = before.remove(&name).filter(|value| !value.is_null());
             let placeholder =
                 if name == "version" { "version".into() } else { format!("a{index}") };
-            match (was, value) {
-                (None, value) if value.is_null() => continue,
-                (Some(_), value) if value.is_null() => removes.push(format!("#{placeholder}")),
-                (Some(was), value) if was == value => continue,
-                (Some(was), value) => match added(&was, value) {
-                    Added::Items(items) => {
-                        sets.push(format!(
-                            "#{placeholder} = list_append(#{placeholder}, :{placeholder})"
-                        ));
-                        values.insert(format!(":{placeholder}"), items);
-                    }
-                    Added::Other(value) => {
-                        sets.push(format!("#{placeholder} = :{placeholder}"));
-                        values.insert(format!(":{placeholder}"), value);
-                    }
-                },
-                (None, value) => {
-                    sets.push(format!("#{placeholder} = :{placeholder}"));
-                    values.insert(format!(":{placeholder}"), value);
-                }
+            if was.as_ref() == Some(&value) || (was.is_none() && value.is_null()) {
+                continue;
             }
-            names.insert(format!("#{placeholder}"), name);
+            let (name_of, value_of) = (format!("#{placeholder}"), format!(":{placeholder}"));
+            if value.is_null() {
+                removes.push(name_of.clone());
+            } else if let Some(items) = appended(was.as_ref(), &value) {
+                sets.push(format!("{name_of} = list_append({name_of}, {value_of})"));
+                values.insert(value_of, items);
+            } else {
+                sets.push(format!("{name_of} = {value_of}"));
+                values.insert(value_of, value);
+            }
+            names.insert(name_of, name);
         }
         values.insert(":expected".into(), AttributeValue::N(read.version().to_string()));
         let events = next.events();
@@ -329,22 +335,11 @@ impl Change {
     }
 }
 
-/// What a value has become.
-enum Added {
-    /// The same list with these behind it.
-    Items(AttributeValue),
-    Other(AttributeValue),
-}
-
-fn added(was: &AttributeValue, value: AttributeValue) -> Added {
-    match (was, value) {
-        (AttributeValue::L(was), AttributeValue::L(mut list))
-            if !was.is_empty() && list.starts_with(was) =>
-        {
-            Added::Items(AttributeValue::L(list.split_off(was.len())))
-        }
-        (_, value) => Added::Other(value),
-    }
+/// What is behind a list that is otherwise as it was.
+fn appended(was: Option<&AttributeValue>, value: &AttributeValue) -> Option<AttributeValue> {
+    let (was, value) = (was?.as_l().ok()?, value.as_l().ok()?);
+    let items = value.strip_prefix(was.as_slice()).filter(|_| !was.is_empty())?;
+    Some(AttributeValue::L(items.to_vec()))
 }
 
 /// `events` are the newest, oldest first.
@@ -356,7 +351,7 @@ pub(crate) fn outbox_values(
     values.insert(":raised".into(), outbox_list(events)?);
     values.insert(":nothing".into(), AttributeValue::L(Vec::new()));
     values.insert(":shard".into(), outbox::shard(key));
-    let since = events.iter().map(|event| AttributeValue::S(event.time.to_string())).next();
+    let since = events.first().map(|event| AttributeValue::S(event.time.to_string()));
     values.extend(since.map(|since| (":since".into(), since)));
     Ok(())
 }

@@ -5,7 +5,6 @@ use trackops_domain::reservation::Reservation;
 use trackops_domain::stock::StockItem;
 use trackops_domain::{OrderId, Sku};
 
-use crate::aggregate::{Aggregate, BATCH, Table};
 use crate::error::StoreError;
 use crate::inventory::Inventory;
 use crate::payments::Payments;
@@ -17,7 +16,7 @@ impl Inventory {
         &self,
         skus: &[Sku],
     ) -> Result<(Vec<StockItem>, Unreadable), StoreError> {
-        all(self.table(), skus.iter().map(StockItem::key).collect()).await
+        self.table().load_all(skus.iter().map(StockItem::key).collect(), true).await
     }
 
     /// Those of these reservations that are there, in any order.
@@ -25,7 +24,7 @@ impl Inventory {
         &self,
         ids: &[OrderId],
     ) -> Result<(Vec<Reservation>, Unreadable), StoreError> {
-        all(self.table(), ids.iter().map(Reservation::key).collect()).await
+        self.table().load_all(ids.iter().map(Reservation::key).collect(), true).await
     }
 }
 
@@ -35,20 +34,6 @@ impl Payments {
         &self,
         ids: &[OrderId],
     ) -> Result<(Vec<Payment>, Unreadable), StoreError> {
-        all(self.table(), ids.iter().map(Payment::key).collect()).await
+        self.table().load_all(ids.iter().map(Payment::key).collect(), true).await
     }
-}
-
-/// One that cannot be read hides no other.
-async fn all<T: Aggregate>(
-    table: &Table,
-    keys: Vec<String>,
-) -> Result<(Vec<T>, Unreadable), StoreError> {
-    let (mut found, mut unreadable) = (Vec::with_capacity(keys.len()), Unreadable::default());
-    for keys in keys.chunks(BATCH) {
-        for item in table.items(keys.to_vec(), true).await? {
-            found.extend(unreadable.or_read::<T>(item, T::SCHEMA));
-        }
-    }
-    Ok((found, unreadable))
 }

@@ -158,12 +158,8 @@ async fn page<T: Aggregate>(
         let entries = list.first(try_join_all(partitions).await?, count);
         let ends = entries.len() < count;
         let keys = entries.iter().map(|entry| entry.key.clone()).collect();
-        let mut items = HashMap::new();
-        let mut unreadable = Unreadable::default();
-        for item in table.items(keys, true).await? {
-            let item: Option<T> = unreadable.or_read(item, T::SCHEMA);
-            items.extend(item.map(|item| (item.key(), item)));
-        }
+        let (items, unreadable) = table.load_all::<T>(keys, true).await?;
+        let mut items: HashMap<_, _> = items.into_iter().map(|item| (item.key(), item)).collect();
         let last = entries.last().map(|entry| entry.place.clone());
         for Entry { place, key } in entries {
             if unreadable.0.contains(&key) {

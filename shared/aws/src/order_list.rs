@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use trackops_domain::order::{Order, OrderStatus};
 use trackops_domain::{CustomerId, OrderId, Timestamp};
 
-use crate::aggregate::{Aggregate, BATCH, Item, Table};
+use crate::aggregate::{BATCH, Item, Table};
 use crate::error::StoreError;
 use crate::orders::Orders;
 use crate::outbox::hash;
@@ -231,11 +231,7 @@ impl Orders {
 
     /// Those of these orders (100 at most) that are there, in any order.
     pub async fn find_all(&self, ids: &[OrderId]) -> Result<(Vec<Order>, Unreadable), StoreError> {
-        let keys = ids.iter().map(Order::key).collect();
-        let mut unreadable = Unreadable::default();
-        let items = self.table().items(keys, true).await?.into_iter();
-        let orders = items.filter_map(|item| unreadable.or_read(item, Order::SCHEMA)).collect();
-        Ok((orders, unreadable))
+        self.table().load_all(ids.iter().map(Order::key).collect(), true).await
     }
 
     /// The orders that the keys name, in their order; `None` for one that cannot be read.

@@ -7,11 +7,10 @@ use futures::future::try_join_all;
 use trackops_domain::stock::StockItem;
 use trackops_domain::totals::Totals;
 
-use crate::aggregate::{Aggregate, BATCH, SHARDS};
+use crate::aggregate::{BATCH, SHARDS};
 use crate::error::StoreError;
 use crate::inventory::Inventory;
 use crate::inventory_list::{List, entries};
-use crate::stored::Unreadable;
 
 impl Inventory {
     /// Takes as long as the catalogue is large: whoever asks sets the limit.
@@ -22,18 +21,15 @@ impl Inventory {
 
     async fn totals_of(&self, shard: u32) -> Result<Totals, StoreError> {
         let (mut totals, mut after) = (Totals::default(), None);
-        let mut unreadable = Unreadable::default();
         loop {
             let page = entries(self.table(), List::Items, shard, &after, BATCH).await?;
             let ends = page.len() < BATCH;
             after = page.last().map(|entry| entry.place.clone());
             let keys = page.into_iter().map(|entry| entry.key).collect();
-            for item in self.table().items(keys, false).await? {
-                let item: Option<StockItem> = unreadable.or_read(item, StockItem::SCHEMA);
-                totals = item.map_or(totals, |item| totals.with(&item));
-            }
+            let (items, unreadable) = self.table().load_all::<StockItem>(keys, false).await?;
+            totals = items.iter().fold(totals, Totals::with);
+            totals.unreadable += unreadable.0.len() as u64;
             if ends {
-                totals.unreadable = unreadable.0.len() as u64;
                 return Ok(totals);
             }
         }

@@ -69,15 +69,7 @@ pub struct Function(Child);
 
 impl Function {
     pub fn spawn(bootstrap: &Path, environment: &Environment, api: &RuntimeApi) -> Result<Self> {
-        let function = Command::new(bootstrap)
-            .env_clear()
-            .envs(environment)
-            .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("cannot start {}", bootstrap.display()))?;
-        Ok(Self(function))
+        Self::start(Command::new(bootstrap), bootstrap, environment, api)
     }
 
     /// The same, in a process that may have so many files open.
@@ -87,9 +79,18 @@ impl Function {
         api: &RuntimeApi,
         files: u32,
     ) -> Result<Self> {
-        let function = Command::new("sh")
-            .args(["-c", &format!("ulimit -n {files} && exec \"$0\"")])
-            .arg(bootstrap)
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files} && exec \"$0\"")]).arg(bootstrap);
+        Self::start(command, bootstrap, environment, api)
+    }
+
+    fn start(
+        mut command: Command,
+        bootstrap: &Path,
+        environment: &Environment,
+        api: &RuntimeApi,
+    ) -> Result<Self> {
+        let function = command
             .env_clear()
             .envs(environment)
             .env("AWS_LAMBDA_RUNTIME_API", &api.address)
