@@ -1,8 +1,6 @@
 //! How fast TrackOps is on this machine's local cloud. Judges nothing; prints what it measured.
 
-mod backlog;
 mod cold_start;
-mod lambda;
 mod relay;
 mod stand_in;
 mod sweep;
