@@ -117,8 +117,9 @@ impl Backlog {
         let keys = || call["RequestItems"]["orders"]["Keys"].as_array().into_iter().flatten();
         match operation {
             "Query" => shard.is_some_and(|shard| {
-                let asked = &call["ExpressionAttributeValues"][":shard"]["S"];
-                call["TableName"] == "orders" && *asked == shard.to_string()
+                let asked = call["ExpressionAttributeValues"][":shard"]["S"].as_str();
+                let asked = asked.and_then(|asked| asked.parse::<usize>().ok());
+                call["TableName"] == "orders" && asked == Some(shard)
             }),
             "BatchGetItem" => {
                 key.as_ref().is_some_and(|key| keys().any(|it| it["pk"]["S"] == **key))
