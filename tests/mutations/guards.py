@@ -169,6 +169,12 @@ GUARDS = [
         ),
     ),
     Guard(
+        "a due key without an id is in nobody's way", INVENTORY,
+        "failures.find(|error| !matches!(error, StoreError::Corrupt(_)))",
+        "failures.find(|_| true)",
+        aws("inventory::tests::a_due_key_without_an_id_is_in_no_reservations_way"),
+    ),
+    Guard(
         "of those who look after what is due one gets it", "shared/aws/src/due.rs",
         '"due_at = :since"',
         '"attribute_exists(due_at) OR due_at = :since"',
@@ -265,6 +271,12 @@ GUARDS = [
         store("outbox::what_cannot_be_read_stays_as_it_is_while_what_was_before_it_is_forgotten"),
     ),
     Guard(
+        "an entry that cannot be read can be given up", OUTBOX,
+        "unreadable.iter().skip(self.count.saturating_sub(outbox.len())).cloned()",
+        "unreadable.iter().cloned()",
+        store("outbox::what_cannot_be_read_stays_as_it_is_while_what_was_before_it_is_forgotten"),
+    ),
+    Guard(
         "an entry that cannot be read is parked", PUBLISH,
         ".filter(|it| !it.item.unreadable.is_empty())",
         ".filter(|_| false)",
@@ -272,6 +284,21 @@ GUARDS = [
             "events_api::"
             "what_cannot_be_read_is_listed_and_parked_and_holds_up_nobody_but_its_own_item"
         ),
+    ),
+    Guard(
+        "a trim that found another outbox says so", OUTBOX,
+        "Some(StoreError::Stale) => forgotten[it] = false,",
+        "Some(StoreError::Stale) => {}",
+        aws(
+            "outbox::tests::"
+            "a_throttled_trim_is_tried_again_alone_and_each_item_has_an_answer_of_its_own"
+        ),
+    ),
+    Guard(
+        "a trim without an answer is no success", OUTBOX,
+        "if answers.len() != left.len() {",
+        "if false {",
+        aws("outbox::tests::a_trim_that_fails_is_no_success_and_one_that_stays_throttled_is_busy"),
     ),
     Guard(
         "only what the bus took is forgotten", PUBLISH,
@@ -286,6 +313,12 @@ GUARDS = [
         relay("relay_events::tests::only_a_batch_that_may_have_come_before_is_looked_up"),
     ),
     Guard(
+        "a batch that comes soon after a failure is not believed", RELAY_EVENTS,
+        "now.since(oldest) >= YOUNG || now.since(trouble) < YOUNG",
+        "now.since(oldest) >= YOUNG",
+        relay("relay_events::tests::only_a_batch_that_may_have_come_before_is_looked_up"),
+    ),
+    Guard(
         "each part of a sweep has shards of its own", "functions/relay/src/sweep_outbox.rs",
         "Ok(all.skip(part).step_by(of).collect())",
         "Ok(all.step_by(of).collect())",
@@ -293,6 +326,12 @@ GUARDS = [
             "sweep_outbox::tests::"
             "parts_have_every_shard_once_and_each_has_its_share_of_every_table"
         ),
+    ),
+    Guard(
+        "a parked event is tried once an hour", "shared/aws/src/relay.rs",
+        "FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)",
+        "FIRST_PAUSE.saturating_mul(doubled)",
+        aws("relay::tests::a_parked_event_is_tried_ever_more_seldom_but_once_an_hour"),
     ),
     Guard(
         "only an event that is parked is given up", "shared/aws/src/relay.rs",
@@ -362,9 +401,27 @@ GUARDS = [
         ),
     ),
     Guard(
+        "a repetition is told from the first request", ONCE,
+        "let again = kept.by != by;",
+        "let again = false;",
+        store(
+            "inventory::a_request_changes_stock_once"
+            "_whatever_others_change_between_its_write_and_its_repetition"
+        ),
+    ),
+    Guard(
         "another order under one key is refused", CREATE_ORDER,
         "if first.request_hash != request_hash {",
         "if false {",
+        orders(
+            "create_order::tests::"
+            "a_key_that_comes_again_is_answered_as_it_was_and_for_another_order_it_is_refused"
+        ),
+    ),
+    Guard(
+        "who asks for an order again is told how it was placed", CREATE_ORDER,
+        "idempotency::replayed(created(first.as_placed())?)",
+        "idempotency::replayed(created(first)?)",
         orders(
             "create_order::tests::"
             "a_key_that_comes_again_is_answered_as_it_was_and_for_another_order_it_is_refused"
@@ -381,6 +438,12 @@ GUARDS = [
         "subject if subject.contains('/') =>",
         "subject if false =>",
         orders("create_order::tests::no_two_subjects_share_a_key_and_none_has_one_of_reservations"),
+    ),
+    Guard(
+        "where a subject ends and a key begins makes a difference", "shared/domain/src/id.rs",
+        'format!("{}:{principal}{key}", principal.len())',
+        'format!("{principal}{key}")',
+        domain("id::tests::a_key_names_one_order_per_caller"),
     ),
     Guard(
         "another reservation under one key is refused",
@@ -430,6 +493,15 @@ GUARDS = [
     ),
     # Conditions of requests.
     Guard(
+        "a weak tag matches nothing", PRECONDITIONS,
+        "let same = |tag: &Tag| !tag.weak && Some",
+        "let same = |tag: &Tag| Some",
+        lambda_(
+            "preconditions::tests::"
+            "a_change_is_made_to_a_version_that_was_asked_for_and_to_no_other"
+        ),
+    ),
+    Guard(
         "If-None-Match of all rules every version out", PRECONDITIONS,
         "None => false,\n            Some(Tags::Any) => true,",
         "None | Some(Tags::Any) => false,",
@@ -444,6 +516,15 @@ GUARDS = [
             "what_the_caller_has_is_not_sent_again_and_what_is_not_as_asked_for_is_a_412"
         ),
     ),
+    Guard(
+        "a condition that nothing can be compared with is refused", PRECONDITIONS,
+        "if is_read(request.method()) {",
+        "if true {",
+        lambda_(
+            "http::tests::"
+            "conditions_of_a_change_without_a_version_are_refused_and_not_passed_over"
+        ),
+    ),
     # What others stored.
     Guard(
         "what a newer version stored is never taken for broken", STORED,
@@ -452,6 +533,21 @@ GUARDS = [
         aws(
             "stored::tests::"
             "what_a_newer_version_wrote_is_read_as_far_as_it_can_be_and_never_taken_for_broken"
+        ),
+    ),
+    Guard(
+        "what is broken is not taken for newer", STORED,
+        "if stored > known {",
+        "if stored >= known {",
+        aws("stored::tests::what_no_version_can_have_written_pages_someone"),
+    ),
+    Guard(
+        "what cannot be read is named", STORED,
+        "self.0.push(key);",
+        "drop(key);",
+        aws(
+            "stored::tests::"
+            "one_item_that_cannot_be_read_is_named_and_keeps_no_other_from_being_read"
         ),
     ),
     Guard(
@@ -473,6 +569,12 @@ GUARDS = [
         ),
     ),
     Guard(
+        "a product of a newer version is left to it", "shared/aws/src/catalogue.rs",
+        "(attribute_not_exists(#schema) OR #schema <= :schema)",
+        "(attribute_exists(pk) OR #schema <= :schema)",
+        store("newer_versions::a_product_that_a_newer_version_keeps_is_left_to_it"),
+    ),
+    Guard(
         "a word of the provider's that is not known decides nothing",
         "functions/payments/src/receive_webhook.rs",
         "        ))\n        .ok()",
@@ -481,6 +583,12 @@ GUARDS = [
             "receive_webhook::tests::"
             "a_field_more_is_passed_over_and_a_word_that_is_new_is_no_refusal"
         ),
+    ),
+    Guard(
+        "an input of another version decides nothing", TASK,
+        "Err(error) => Err(TaskError::unreadable(error)),",
+        "Err(error) => Err(TaskError::broken(error)),",
+        lambda_("task::tests::an_input_that_cannot_be_read_decides_nothing"),
     ),
     Guard(
         "a busy store decides nothing", TASK,
@@ -548,6 +656,15 @@ GUARDS = [
         ),
     ),
     Guard(
+        "a run is told that the payment is overdue", RUN,
+        "overdue: order.is_overdue(now),",
+        "overdue: false,",
+        orders(
+            "saga::tests::"
+            "a_run_is_told_when_the_payment_is_overdue_and_when_the_order_was_tried_for_long"
+        ),
+    ),
+    Guard(
         "a broken step gives an order up when it was tried for long", RUN,
         "last_try: order.may_fail(now),",
         "last_try: order.is_overdue(now),",
@@ -603,6 +720,12 @@ GUARDS = [
             "payments::"
             "what_was_paid_meanwhile_is_not_given_up_with_charges_that_have_no_outcome"
         ),
+    ),
+    Guard(
+        "what a provider opens again is in doubt again", PAYMENT,
+        "Fact::ProviderPending => Some(self.undecided_since.unwrap_or(at)),",
+        "Fact::ProviderPending => self.undecided_since,",
+        domain("payment::tests::a_void_is_due_until_the_provider_has_decided_it_and_tells_nobody"),
     ),
     Guard(
         "a void that is not decided is not over", "functions/payments/src/refund_payment.rs",
@@ -704,6 +827,15 @@ GUARDS = [
         "Err(_) => Ok(Helped::Done),",
         lambda_("recovery::tests::an_item_that_fails_panics_or_hangs_ends_its_own_turn_alone"),
     ),
+    Guard(
+        "what waits for somebody else is asked for again when it says", RECOVERY,
+        "&& longer > AGAIN_AFTER",
+        "&& longer < AGAIN_AFTER",
+        lambda_(
+            "recovery::tests::"
+            "what_waits_for_somebody_else_is_asked_for_again_when_it_says_and_rings_no_alarm"
+        ),
+    ),
     # Who may do what.
     Guard(
         "a token is signed with ES256", SIGNATURES,
@@ -746,6 +878,13 @@ GUARDS = [
         '&["exp", "iss", "aud", "sub"]',
         '&["sub"]',
         lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
+    ),
+    Guard(
+        "keys that nobody has are not asked for each time",
+        "shared/lambda/src/identity/keys.rs",
+        "state.fetched_at.is_some_and(|at| now.duration_since(at) < FETCH_EVERY)",
+        "state.fetched_at.is_some_and(|at| at > now)",
+        lambda_("identity::keys::tests::made_up_keys_are_asked_for_at_a_bounded_rate"),
     ),
     Guard(
         "a role is one of those that are asked for", IDENTITY,
@@ -830,9 +969,21 @@ GUARDS = [
         domain("money::tests::what_is_new_is_in_a_currency_in_use_and_what_is_old_stays_readable"),
     ),
     Guard(
+        "an order is in a currency in use", CREATE_ORDER,
+        'body.required("currency", parsed(Currency::in_use))',
+        'body.required("currency", parsed(Currency::from_code))',
+        orders("create_order::tests::an_order_is_in_a_currency_in_use"),
+    ),
+    Guard(
         "a trace has a name", HTTP,
         "\n            && [trace, parent].into_iter().all(names))",
         ")",
+        lambda_("http::tests::only_a_sane_correlation_id_and_a_traceparent_are_carried_on"),
+    ),
+    Guard(
+        "of two traces none is carried on", HTTP,
+        "text(&TRACEPARENT).filter(|_| is_single)",
+        "text(&TRACEPARENT)",
         lambda_("http::tests::only_a_sane_correlation_id_and_a_traceparent_are_carried_on"),
     ),
     Guard(
@@ -842,6 +993,12 @@ GUARDS = [
         lambda_("http::tests::head_gets_the_headers_of_get_and_no_body_also_of_a_problem"),
     ),
     Guard(
+        "an answer is not kept by anybody", HTTP,
+        'headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));',
+        "",
+        lambda_("http::tests::an_answer_is_not_kept_unless_it_says_so"),
+    ),
+    Guard(
         "a new product can be ordered within seconds", RECENT,
         "is_fresh(at, now, UNKNOWN_FOR)",
         "is_fresh(at, now, KEPT_FOR)",
@@ -849,6 +1006,12 @@ GUARDS = [
             "recent::tests::"
             "what_does_not_exist_is_looked_up_once_in_two_seconds_whoever_asks_for_it"
         ),
+    ),
+    Guard(
+        "a price is not kept for longer when the clock is set back", RECENT,
+        "at <= now && now.since(at) < kept_for",
+        "now.since(at) < kept_for",
+        orders("recent::tests::a_clock_that_is_set_back_does_not_make_a_product_last_longer"),
     ),
     Guard(
         "who asks for the price of now is not told an older one", RECENT,
@@ -890,6 +1053,12 @@ GUARDS = [
             "what_keeps_the_promises_has_concurrency_of_its_own"
             "_and_what_anyone_may_call_a_maximum"
         ),
+    ),
+    Guard(
+        "a consumer takes the same events from either bus", TEMPLATE,
+        "detail-type: [inventory.reservation.failed, inventory.released]",
+        "detail-type: [inventory.reservation.failed]",
+        consistency("a_consumer_takes_the_same_events_from_either_bus"),
     ),
     Guard(
         "functions get the bytes that were sent", TEMPLATE,
