@@ -41,6 +41,10 @@ def consistency(name):
     return Test("trackops-tests", "consistency", name)
 
 
+def sweeper(name):
+    return Test("trackops-tests", "sweeper", name)
+
+
 def publisher(name):
     return Test("trackops-tests", "publisher", name)
 
@@ -814,6 +818,24 @@ GUARDS = [
         '''    let id = due.id().map_err(Failure::NoId)?;
     let mine = agenda.postpone(due, again).await.map_err(Failure::NotPostponed)?;''',
         lambda_("recovery::tests::a_key_without_an_id_is_put_off_and_keeps_no_other_from_its_turn"),
+    ),
+    Guard(
+        "a turn ends, whatever hangs", RECOVERY,
+        "match timeout(longest_turn, turn).await {",
+        "match timeout(longest_turn * 36_000, turn).await {",
+        lambda_("recovery::tests::an_item_that_fails_panics_or_hangs_ends_its_own_turn_alone"),
+    ),
+    Guard(
+        "a page that cannot be read ends no sweep", "functions/relay/src/sweep_outbox.rs",
+        "lock(&self.swept).failed += count;",
+        "return Err(error);",
+        sweeper("a_shard_and_a_page_that_cannot_be_read_keep_no_other_waiting"),
+    ),
+    Guard(
+        "a function has so many requests under way and no more", "shared/http/src/lib.rs",
+        "turns: Arc::new(Semaphore::new(AT_ONCE))",
+        "turns: Arc::new(Semaphore::new(10 * AT_ONCE))",
+        Test("trackops-http", "lib", "tests::however_many_requests_there_are_only_so_many_connections_are_open_and_all_are_answered"),
     ),
     Guard(
         "an item that makes us panic ends its own turn alone", RECOVERY,

@@ -33,7 +33,7 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let request_hash = idempotency::hash(&call.request);
     let asked = body(&call.request)?.read(asked)?;
     let id = key.map_or_else(OrderId::generate, |key| {
-        // No subject has a slash: the same key may place an order as well, and that is another id.
+        // The same key may place an order as well, and that is another id: see create_order's `principal`.
         let principal = format!("reservations/{}", call.caller.subject);
         OrderId::for_idempotency_key(&principal, key)
     });

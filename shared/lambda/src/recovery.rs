@@ -250,7 +250,7 @@ mod tests {
             odd(id)
         };
         let said = recover_in(book, help, BUDGET, Duration::from_millis(100));
-        let said = said.await;
+        let said = timeout(Duration::from_secs(60), said).await.expect("the run ends");
         (helped.into_inner().unwrap(), said)
     }
 
