@@ -7,10 +7,11 @@ use trackops_domain::{OrderId, Timestamp};
 use trackops_lambda::identity::{Caller, Role};
 
 /// The outcomes that a customer is told: what became of the order is theirs to know, what broke is not.
-const FOR_CUSTOMERS: [&str; 10] = [
+const FOR_CUSTOMERS: [&str; 11] = [
     SUCCEEDED,
     "NothingToRefund",
     "NothingToRelease",
+    "RefundRefused",
     "VoidUndecided",
     "OutOfStock",
     "PaymentDeclined",

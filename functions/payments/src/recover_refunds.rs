@@ -34,8 +34,9 @@ async fn look_after(
     let cause = payment.cause.clone();
     let payment = settle(payments, provider, payment, &cause).await?;
     let now = Timestamp::now();
-    let Some(undecided) = payment.undecided_for(now) else { return Ok(Helped::Done) };
-    if undecided >= UNDECIDED_TOO_LONG {
+    if let Some(undecided) = payment.undecided_for(now)
+        && undecided >= UNDECIDED_TOO_LONG
+    {
         // An alarm hangs on this line.
         let (order_id, seconds) = (id, undecided.as_secs());
         tracing::error!(%order_id, seconds, "the provider does not decide a void");

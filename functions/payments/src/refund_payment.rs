@@ -30,6 +30,7 @@ impl Output {
         let outcome = match payment.state {
             S::Voided | S::Declined if payment.undecided_since.is_some() => Some("VoidUndecided"),
             S::Voided | S::Declined => Some("NothingToRefund"),
+            S::Refunding if payment.refund_refused_since.is_some() => Some("RefundRefused"),
             S::Charging | S::Awaiting | S::Paid | S::Refunding | S::Refunded => None,
         };
         Self { state: payment.state, outcome }
@@ -46,7 +47,8 @@ pub async fn handle(
     Ok(Output::of(&settle(payments, provider, payment, &cause).await?))
 }
 
-/// Sees to it that a payment that is over costs nobody anything. It stays due until the provider has said so.
+/// Sees to it that a payment that is over costs nobody anything. It stays due until the provider has said so. What the
+/// provider refuses to do is for people to sort out with it: it is noted, an alarm rings once, and all else goes on.
 pub(crate) async fn settle(
     payments: &Payments,
     provider: &impl Provider,
@@ -59,7 +61,14 @@ pub(crate) async fn settle(
     // Without an intent the provider was never asked, and our tombstone keeps it so.
     let voided = payment.state == PaymentState::Voided && payment.intent.is_some();
     if voided || undecided {
-        match provider.void(&id).await.map_err(provider_error)? {
+        let void = match provider.void(&id).await {
+            Err(ProviderError::Refused(why)) => {
+                tracing::warn!(order_id = %id, why, "the provider refuses a void");
+                Void::Undecided
+            }
+            answer => answer.map_err(provider_error)?,
+        };
+        match void {
             Void::NotTaken if !undecided => {}
             Void::NotTaken => payment = record(Fact::ProviderDeclined).await?,
             Void::Undecided => payment = record(Fact::ProviderPending).await?,
@@ -67,7 +76,17 @@ pub(crate) async fn settle(
         }
     }
     if payment.state == PaymentState::Refunding {
-        provider.refund(&id).await.map_err(provider_error)?;
+        let refund = provider.refund(&id).await;
+        if let Err(ProviderError::Refused(why)) = &refund {
+            let known = payment.refund_refused_since.is_some();
+            payment = record(Fact::RefundRefused).await?;
+            if !known {
+                // An alarm hangs on this line.
+                tracing::error!(order_id = %id, why, "the provider refuses a refund");
+            }
+            return Ok(payment);
+        }
+        refund.map_err(provider_error)?;
         payment = record(Fact::ProviderRefunded).await?;
     }
     Ok(payment)

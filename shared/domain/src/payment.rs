@@ -43,6 +43,8 @@ pub enum Fact {
     ProviderDeclined,
     VoidRequested,
     ProviderRefunded,
+    /// The provider does not give back what it said it took.
+    RefundRefused,
 }
 
 impl PaymentState {
@@ -86,13 +88,14 @@ impl PaymentState {
             | (S::Paid | S::Refunding | S::Refunded, F::ProviderPaid)
             | (S::Declined | S::Voided, F::ProviderDeclined)
             | (S::Declined | S::Voided | S::Refunding | S::Refunded, F::VoidRequested)
-            | (S::Refunded, F::ProviderRefunded) => return Ok(None),
+            | (S::Refunded, F::ProviderRefunded)
+            | (S::Refunding | S::Refunded, F::RefundRefused) => return Ok(None),
 
             // The provider contradicts itself, or refunds what it was not told to.
             (S::Paid | S::Refunding | S::Refunded, F::ProviderDeclined)
             | (
                 S::Charging | S::Awaiting | S::Paid | S::Declined | S::Voided,
-                F::ProviderRefunded,
+                F::ProviderRefunded | F::RefundRefused,
             ) => return Err(IllegalMove::new("a payment", self, fact)),
         };
         Ok(Some(next))
@@ -143,6 +146,10 @@ pub struct Payment {
     /// provider has said that it took none and never will, or was never asked.
     #[serde(default)]
     pub undecided_since: Option<Timestamp>,
+    /// Since when the provider refuses the refund of a payment that is REFUNDING: it said that it took the money, and
+    /// now it says that there is none to give back. Somebody has to ask it in person.
+    #[serde(default)]
+    pub refund_refused_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
     /// The changes that it has told of, oldest first: enough to tell them again.
@@ -184,6 +191,7 @@ impl Payment {
             state,
             intent,
             undecided_since: None,
+            refund_refused_since: None,
             unread: Vec::new(),
             told: Vec::new(),
             cause,
@@ -203,13 +211,18 @@ impl Payment {
         let moved = self.state.after(fact)?;
         let state = moved.unwrap_or(self.state);
         let undecided_since = self.undecided(state, fact, at);
-        if moved.is_none() && undecided_since == self.undecided_since {
+        let refund_refused_since = self.refused(state, fact, at);
+        if moved.is_none()
+            && undecided_since == self.undecided_since
+            && refund_refused_since == self.refund_refused_since
+        {
             return Ok(None);
         }
         let mut next = self.clone();
         next.version += 1;
         next.state = state;
         next.undecided_since = undecided_since;
+        next.refund_refused_since = refund_refused_since;
         next.updated_at = at;
         // What the provider says of a void is between it and us.
         next.raised = moved.and_then(|_| next.event(self.state, fact, cause));
@@ -243,10 +256,17 @@ impl Payment {
             Fact::VoidRequested if state != self.state => Some(at),
             Fact::ProviderPending => Some(self.undecided_since.unwrap_or(at)),
             Fact::ProviderDeclined => None,
-            Fact::VoidRequested | Fact::ProviderPaid | Fact::ProviderRefunded => {
-                self.undecided_since
-            }
+            Fact::VoidRequested
+            | Fact::ProviderPaid
+            | Fact::ProviderRefunded
+            | Fact::RefundRefused => self.undecided_since,
         }
+    }
+
+    fn refused(&self, state: PaymentState, fact: Fact, at: Timestamp) -> Option<Timestamp> {
+        let first = (fact == Fact::RefundRefused).then_some(at);
+        let since = self.refund_refused_since.or(first);
+        since.filter(|_| state == PaymentState::Refunding)
     }
 
     /// When somebody has to look at it if nothing happens before. Nothing rests while money is in doubt, and money
@@ -271,10 +291,11 @@ impl Payment {
         self.undecided_since.map(|since| now.since(since))
     }
 
-    /// Until the provider is asked again about a void that it does not decide: as long as it has been so already, so
-    /// that many of them do not keep the others waiting, but never longer than an hour.
+    /// Until the provider is asked again about a void that it does not decide, or a refund that it refuses: as long as
+    /// it has been so already, so that many of them do not keep the others waiting, but never longer than an hour.
     pub fn ask_again_after(&self, now: Timestamp) -> Option<Duration> {
-        Some(self.undecided_for(now)?.clamp(REFUND_WITHIN, ASK_AT_LEAST_EVERY))
+        let since = self.undecided_since.or(self.refund_refused_since)?;
+        Some(now.since(since).clamp(REFUND_WITHIN, ASK_AT_LEAST_EVERY))
     }
 
     /// Whether the deadline for its money has passed.
@@ -306,7 +327,7 @@ impl Payment {
             Fact::ProviderPaid => Data::PaymentProcessed(answer),
             Fact::ProviderDeclined => Data::PaymentFailed(answer),
             Fact::ProviderRefunded => Data::PaymentRefunded(answer),
-            Fact::ProviderPending | Fact::VoidRequested => return None,
+            Fact::ProviderPending | Fact::VoidRequested | Fact::RefundRefused => return None,
         };
         let (key, subject) = (Self::key(&self.id), self.id.to_string());
         Some(Event::raised(&key, subject, self.version, self.updated_at, cause, data))
@@ -326,6 +347,7 @@ mod tests {
             Fact::ProviderDeclined,
             Fact::VoidRequested,
             Fact::ProviderRefunded,
+            Fact::RefundRefused,
         ])
     }
 
@@ -396,7 +418,10 @@ mod tests {
                 match fact {
                     F::ProviderPending => in_doubt = true,
                     F::ProviderDeclined => in_doubt = false,
-                    F::VoidRequested | F::ProviderPaid | F::ProviderRefunded => {}
+                    F::VoidRequested
+                    | F::ProviderPaid
+                    | F::ProviderRefunded
+                    | F::RefundRefused => {}
                 }
                 let rests = match payment.state {
                     S::Paid | S::Refunded => true,
@@ -435,6 +460,22 @@ mod tests {
         assert_eq!(decided.raised, None, "it would start a run of the saga for nothing");
         let reopened = after(&decided, Fact::ProviderPending);
         assert!(reopened.due_at().is_some(), "the provider may take money after all");
+    }
+
+    #[test]
+    fn a_refund_that_is_refused_stays_due_is_dated_once_and_ends_with_the_refund() {
+        let paid = after(&intended(), Fact::ProviderPaid);
+        let refunding = after(&paid, Fact::VoidRequested);
+        let refused = after(&refunding, Fact::RefundRefused);
+        assert_eq!(refused.state, PaymentState::Refunding);
+        assert_eq!(refused.due_at(), Some(refused.updated_at.plus(REFUND_WITHIN)));
+        assert_eq!(refused.raised, None, "others are told of no money that moved");
+        let later = refused.updated_at.plus(Duration::from_secs(7200));
+        let again = refused.after(Fact::RefundRefused, later, &Cause::default());
+        assert_eq!(again, Ok(None), "it is parked already");
+        assert_eq!(refused.ask_again_after(later), Some(ASK_AT_LEAST_EVERY));
+        assert_eq!(after(&refused, Fact::ProviderRefunded).refund_refused_since, None);
+        assert!(paid.after(Fact::RefundRefused, later, &Cause::default()).is_err());
     }
 
     #[test]

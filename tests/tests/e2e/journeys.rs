@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::StatusCode;
 use serde_json::json;
-use trackops_testkit::{Basket, Fault, World, eventually};
+use trackops_testkit::{Basket, Fault, World, eventually, unix_now};
 
 #[tokio::test]
 async fn an_order_is_reserved_paid_for_and_confirmed() {
@@ -140,6 +140,45 @@ async fn money_that_is_taken_late_comes_back_though_nobody_ever_tells_of_it() {
     let payment = world.row("PaymentsTable", &pay).await.expect("it is there");
     assert!(!payment.contains_key("due_at"), "it is looked at for ever: {payment:?}");
     world.books_balance(&tea, 5, &[&id]).await;
+}
+
+/// The provider declines a charge, then says that it was paid, and then that there is nothing to refund.
+#[tokio::test]
+async fn a_payment_that_the_provider_contradicts_is_parked_and_does_not_fail_the_recovery() {
+    let world = World::new().await;
+    let tea = world.stock("TEA", 5).await;
+    let basket = Basket::of(&tea, 2).paying_with("tok_declined");
+    let id = world.customer.order(&basket).await.order_id;
+    world.until_status(&id, &["REJECTED"]).await;
+    let (secret, now) = (world.webhook_secret().await, unix_now());
+    let notice = json!({"chargeKey": id, "outcome": "PAID"}).to_string();
+    let heard = world.post_webhook(now, &secret.sign(now, &notice), &notice).await;
+    heard.expecting(StatusCode::NO_CONTENT);
+
+    let pay = format!("PAY#{id}");
+    eventually("the refused refund to be parked", async || {
+        world.backdate("PaymentsTable", &pay, "due_at").await;
+        let _ = world.invoke("recover-refunds", json!({})).await;
+        let payment = world.row("PaymentsTable", &pay).await.expect("it is there");
+        let parked = matches!(payment.get("refund_refused_since"), Some(AttributeValue::S(_)));
+        if parked { Ok(()) } else { Err(format!("{payment:?}")) }
+    })
+    .await;
+    // It is asked for again, and waits: it does not fail.
+    eventually("the recovery to go on beside it", async || {
+        world.backdate("PaymentsTable", &pay, "due_at").await;
+        let answer = world.invoke("recover-refunds", json!({})).await;
+        match answer {
+            Ok(answer) if answer["waiting"].as_u64() > Some(0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let payment = world.row("PaymentsTable", &pay).await.expect("it is there");
+    assert_eq!(payment.get("state"), Some(&AttributeValue::S("REFUNDING".into())));
+    assert!(payment.contains_key("due_at"), "the provider may give it back later: {payment:?}");
+    let order = world.customer.find(&id).await;
+    assert_eq!(order.status, "REJECTED");
 }
 
 #[tokio::test]
