@@ -3,7 +3,7 @@
 //! The suite runs against a local cloud that it starts for itself, or against whatever DynamoDB
 //! `TRACKOPS_DYNAMODB_ENDPOINT` names; CI names AWS's DynamoDB Local.
 
-// clippy.toml allows it in tests; it cannot tell that this is all tests and their helpers.
+// clippy.toml allows this in tests, but it cannot know that this whole file is tests and helpers.
 #![allow(clippy::unwrap_used)]
 
 mod aggregates;

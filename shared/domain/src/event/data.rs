@@ -1,4 +1,4 @@
-//! What each type of event says. Fields stand in the order of their names, as they do on the wire.
+//! The data of each type of event. Fields are sorted by name, as on the wire.
 //!
 //! The comments are part of the published schemas (`infra/events/`).
 
