@@ -1,4 +1,4 @@
-//! Whatever breaks on the way, stock, money and order agree at the end.
+//! Whatever breaks on the way, the stock, the money and the order agree at the end.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ const STEPS: [(&str, Journey); 9] = [
 /// How often the state machine tries a step before it gives up: forward, and back.
 const TRIES: (u64, u64) = (4, 5);
 
-/// Scenarios a test has under way at once.
+/// How many scenarios a test runs at the same time.
 const SIDE_BY_SIDE: usize = 6;
 
 const ENDS: [&str; 4] = ["CONFIRMED", "CANCELLED", "REJECTED", "EXPIRED"];
@@ -53,7 +53,7 @@ impl Journey {
         }
     }
 
-    /// Sends an order on its way with a fault ahead of it; answers the fault and the order's id.
+    /// Places an order that will meet a fault; returns the fault and the order's id.
     async fn begin(
         self,
         world: &World,
@@ -74,7 +74,7 @@ impl Journey {
     }
 }
 
-/// Runs scenarios next to each other, but no more than two cores stand.
+/// Runs scenarios at the same time, but not more than two cores can handle.
 async fn side_by_side(scenarios: impl Iterator<Item = impl Future<Output = ()>>) {
     stream::iter(scenarios).buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
 }
@@ -356,7 +356,7 @@ fn is_told(seen: &[SeenEvent], status: &str) -> bool {
     })
 }
 
-/// Of every aggregate, each event is preceded by all before it; repetitions are allowed.
+/// For every aggregate, each event comes after all older events; repetitions are allowed.
 #[track_caller]
 fn assert_in_order(seen: &[SeenEvent]) {
     let mut newest: HashMap<&str, u64> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Where an order can go, and that stock and money go with it.
+//! The ways that an order can go; stock and money always match the order.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::StatusCode;

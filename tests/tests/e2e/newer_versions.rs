@@ -1,4 +1,4 @@
-//! An old version over what a newer one stored: during a deployment, or after one that was taken back.
+//! An old version reads what a newer version has stored: during a deployment, or after a deployment was rolled back.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::{Method, StatusCode};
@@ -13,7 +13,7 @@ fn schema(number: u32) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// What a later version has added to a row.
+/// The attributes that a later version has added to a row.
 async fn grow(world: &World, table: &str, key: &str) {
     eventually(&format!("{key} to be there"), async || {
         world.row(table, key).await.map(drop).ok_or_else(|| "it is not".to_owned())

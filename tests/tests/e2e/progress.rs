@@ -1,4 +1,4 @@
-//! What an order tells of its saga: which steps, how often tried, when, with what outcome, and who did what.
+//! What an order shows of its saga: the steps, how often they were tried, when, with which outcome, and who did what.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What TrackOps does not accept, and from whom.
+//! Requests that TrackOps refuses, and callers from whom it refuses them.
 
 use reqwest::StatusCode;
 use serde_json::json;

@@ -99,7 +99,7 @@ async fn of_two_hundred_changes_to_a_version_at_once_exactly_one_wins_each() {
     }
 }
 
-/// One unit more, under a key, so that it may be asked for until it is answered.
+/// Adds one unit, with an idempotency key, so that the request may be repeated until it is answered.
 async fn counted_in(operator: &Caller, sku: &str) {
     let (path, key) = (format!("/items/{sku}"), unique("count"));
     let header = Some(("Idempotency-Key", key.as_str()));
@@ -160,7 +160,7 @@ async fn a_discontinued_product_is_not_sold_and_a_reserved_one_is_not_discontinu
     .await;
 }
 
-/// Added up for this request: what is kept from the last time may be half a minute old.
+/// Asks for new totals: kept totals may be half a minute old.
 async fn totals(caller: &Caller) -> Answer {
     let header = Some(("Cache-Control", "no-cache"));
     caller.ask_inventory(Method::GET, "/health", header, None).await

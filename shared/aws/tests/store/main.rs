@@ -1,4 +1,4 @@
-//! The stores keep their promises in a real DynamoDB, whoever else writes at the same time.
+//! The stores keep their promises in a real DynamoDB, even when others write at the same time.
 //!
 //! The suite runs against a local cloud that it starts for itself, or against whatever DynamoDB
 //! `TRACKOPS_DYNAMODB_ENDPOINT` names; CI names AWS's DynamoDB Local.

@@ -1,4 +1,5 @@
-//! An AWS with a table full of items that have something to tell. It answers after the time that AWS takes, as a rule.
+//! An imitation of AWS with a table full of items that have unpublished events. It answers after the time that AWS
+//! normally takes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::lambda::serve;
 
-/// "Single-digit milliseconds", as AWS says of DynamoDB, and some more for EventBridge.
+/// "Single-digit milliseconds", as AWS says of DynamoDB, and somewhat more for EventBridge.
 const DYNAMODB_TAKES: Duration = Duration::from_millis(5);
 const EVENTBRIDGE_TAKES: Duration = Duration::from_millis(20);
 
@@ -22,7 +23,7 @@ const SHARDS: usize = 8;
 
 #[derive(Default)]
 pub struct Backlog {
-    /// What an item has, but for its key.
+    /// The attributes of an item, except its key.
     like: Mutex<Value>,
     /// Keys of each shard, in the order of the index.
     waiting: [Mutex<BTreeMap<String, ()>>; SHARDS],
@@ -41,7 +42,7 @@ impl Backlog {
         Ok(format!("http://{address}"))
     }
 
-    /// So many items like the one that was put.
+    /// Makes so many items like the one that was put.
     pub fn fill(&self, items: usize) -> Result<()> {
         lock(&self.like).as_object_mut().context("no item was put")?.remove("pk");
         for number in 0..items {
@@ -59,7 +60,7 @@ impl Backlog {
         self.events.load(Ordering::Relaxed)
     }
 
-    /// Of requests, each of which has a connection.
+    /// The number of requests; each of them has a connection.
     pub fn most_connections(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }
