@@ -63,9 +63,9 @@ pub async fn handle(
     let Batch { records, items, mut failed, .. } = batch;
     let outcomes = relay.publish(items).await;
     relay.settle(table, outcomes.iter().map(|outcome| (&outcome.item, outcome))).await;
-    // One that was refused before has its event behind it, or in front of it.
+    // If an event was refused before, its outbox holds more than one event, or the record was looked up.
     let waited = outcomes.iter().filter(|outcome| looks || outcome.item.outbox.len() > 1);
-    // The sweeper does, too.
+    // The sweeper tidies up, too.
     relay.tidy_up(waited).await;
     let left = records.into_iter().filter(|(_, item)| outcomes[*item].is_left());
     failed.extend(left.map(|(sequence_number, _)| sequence_number));
