@@ -18,12 +18,13 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 const PROBLEM: &str = "application/problem+json";
 
 fn main() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/openapi");
+    // Cargo runs this in the folder of the package.
+    let sources = Path::new("../../infra/openapi");
     println!("cargo::rerun-if-changed={}", sources.display());
     println!("cargo::rerun-if-changed=src");
     let page = fs::read_to_string("src/page.html").expect("the page can be read");
     for service in SERVICES {
-        let document = bundle(&sources, service);
+        let document = bundle(sources, service);
         let title = document["info"]["title"].as_str().expect("a document has a title");
         write(&format!("{service}.html"), page.replace("TITLE", title).as_bytes());
         let json = serde_json::to_vec(&document).expect("a document is JSON");

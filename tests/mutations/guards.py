@@ -41,8 +41,17 @@ def consistency(name):
     return Test("trackops-tests", "consistency", name)
 
 
+def sweeper(name):
+    return Test("trackops-tests", "sweeper", name)
+
+
 def publisher(name):
     return Test("trackops-tests", "publisher", name)
+
+
+def e2e(name):
+    """A whole cloud is built and started for it: only where nothing cheaper notices."""
+    return Test("trackops-tests", "e2e", name)
 
 
 AGGREGATE = "shared/aws/src/aggregate.rs"
@@ -51,6 +60,10 @@ PAYMENTS = "shared/aws/src/payments.rs"
 TRANSACT = "shared/aws/src/transact.rs"
 OUTBOX = "shared/aws/src/outbox.rs"
 BUS = "shared/aws/src/bus.rs"
+ONCE = "shared/aws/src/once.rs"
+STORED = "shared/aws/src/stored.rs"
+NOTICES = "shared/aws/src/notices.rs"
+MONEY = "shared/domain/src/money.rs"
 ORDER = "shared/domain/src/order.rs"
 PAYMENT = "shared/domain/src/payment.rs"
 RESERVATION = "shared/domain/src/reservation.rs"
@@ -59,8 +72,19 @@ IDENTITY = "shared/lambda/src/identity.rs"
 SIGNATURES = "shared/lambda/src/identity/signatures.rs"
 CURSOR = "shared/lambda/src/cursor.rs"
 BATCH = "shared/lambda/src/batch.rs"
+HTTP = "shared/lambda/src/http.rs"
+IDEMPOTENCY = "shared/lambda/src/idempotency.rs"
+PRECONDITIONS = "shared/lambda/src/preconditions.rs"
+RECOVERY = "shared/lambda/src/recovery.rs"
+TASK = "shared/lambda/src/task.rs"
+CREATE_ORDER = "functions/orders/src/create_order.rs"
+RECENT = "functions/orders/src/recent.rs"
+RUN = "functions/orders/src/saga.rs"
+PUBLISH = "functions/relay/src/publish.rs"
+RELAY_EVENTS = "functions/relay/src/relay_events.rs"
 WEBHOOK = "functions/payments/src/signature.rs"
 SAGA = "infra/saga.asl.json"
+TEMPLATE = "template.yaml"
 
 GUARDS = [
     # The conditions of writes.
@@ -113,6 +137,48 @@ GUARDS = [
         store("inventory::low_stock_is_told_once_when_the_mark_is_crossed_whoever_crosses_it"),
     ),
     Guard(
+        "who takes of what is low finds it low", INVENTORY,
+        'Taking::AlreadyLow => condition.push_str(" AND available <= :threshold"),',
+        "Taking::AlreadyLow => {}",
+        aws(
+            "inventory::tests::"
+            "units_are_taken_on_the_side_of_the_low_stock_mark_that_was_seen_or_not_at_all"
+        ),
+    ),
+    Guard(
+        "who takes units has seen the low-stock mark that there is", INVENTORY,
+        "AND low_stock_threshold = :threshold \\",
+        "AND attribute_exists(pk) \\",
+        aws(
+            "inventory::tests::"
+            "units_are_taken_on_the_side_of_the_low_stock_mark_that_was_seen_or_not_at_all"
+        ),
+    ),
+    Guard(
+        "holds that may be in the way delay a refusal", INVENTORY,
+        "Err(_) if let Some(Err(error)) = overdue => return Err(error.into()),",
+        "Err(_) if false => unreachable!(),",
+        aws(
+            "inventory::tests::"
+            "holds_that_cannot_be_looked_at_delay_a_refusal_and_do_not_decide_it"
+        ),
+    ),
+    Guard(
+        "a refusal waits until all holds were looked at", INVENTORY,
+        "None if !walk.is_done() => {",
+        "None if false => {",
+        aws(
+            "inventory::tests::"
+            "holds_that_cannot_be_looked_at_delay_a_refusal_and_do_not_decide_it"
+        ),
+    ),
+    Guard(
+        "a due key without an id is in nobody's way", INVENTORY,
+        "failures.find(|error| !matches!(error, StoreError::Corrupt(_)))",
+        "failures.find(|_| true)",
+        aws("inventory::tests::a_due_key_without_an_id_is_in_no_reservations_way"),
+    ),
+    Guard(
         "of those who look after what is due one gets it", "shared/aws/src/due.rs",
         '"due_at = :since"',
         '"attribute_exists(due_at) OR due_at = :since"',
@@ -162,13 +228,13 @@ GUARDS = [
         aws("bus::tests::an_event_that_is_too_large_is_refused_for_good_and_its_neighbours_are_taken"),
     ),
     Guard(
-        "an event waits for a refused one before it", "functions/relay/src/publish.rs",
+        "an event waits for a refused one before it", PUBLISH,
         "Err(refusal) => outcome.stopped = Some(Stopped::Left(refusal)),",
         "Err(_) => outcome.told += 1,",
         relay("publish::tests::an_event_never_overtakes_a_refused_one_of_its_item"),
     ),
     Guard(
-        "a call has one event of an item", "functions/relay/src/publish.rs",
+        "a call has one event of an item", PUBLISH,
         "round.iter().map(|outcome| &outcome.item.outbox[outcome.told]).collect();",
         "round.iter().flat_map(|outcome| &outcome.item.outbox[outcome.told..]).collect();",
         relay("publish::tests::one_call_never_carries_two_events_of_one_item"),
@@ -180,10 +246,102 @@ GUARDS = [
         publisher("what_the_brokers_do_not_acknowledge_is_not_published"),
     ),
     Guard(
-        "a stream record that cannot be read comes again", "functions/relay/src/relay_events.rs",
+        "a stream record that cannot be read comes again", RELAY_EVENTS,
         "batch.failed.push(sequence_number);",
         "drop(sequence_number);",
         relay("relay_events::tests::a_record_that_makes_no_sense_comes_back_alone"),
+    ),
+    Guard(
+        "an event of a type that is not known is passed on", OUTBOX,
+        "                Ok(name.into())",
+        '''                match Kind::from(name) {
+                    Kind::Unknown(_) => Err(E::custom("unknown")),
+                    known => Ok(known),
+                }''',
+        store(
+            "outbox::an_event_of_a_type_that_is_not_known_is_read_and_keeps_its_name_and_its_place"
+        ),
+    ),
+    Guard(
+        "what is behind an entry that cannot be read does not overtake it", OUTBOX,
+        "unreadable.extend(entries.by_ref());",
+        "",
+        store("outbox::what_cannot_be_read_stays_as_it_is_while_what_was_before_it_is_forgotten"),
+    ),
+    Guard(
+        "a trim leaves what it cannot read", OUTBOX,
+        "let rest = left.iter().map(to_attribute_value).chain(odd.map(Ok));",
+        "let rest = left.iter().map(to_attribute_value);",
+        store("outbox::what_cannot_be_read_stays_as_it_is_while_what_was_before_it_is_forgotten"),
+    ),
+    Guard(
+        "an entry that cannot be read can be given up", OUTBOX,
+        "unreadable.iter().skip(self.count.saturating_sub(outbox.len())).cloned()",
+        "unreadable.iter().cloned()",
+        store("outbox::what_cannot_be_read_stays_as_it_is_while_what_was_before_it_is_forgotten"),
+    ),
+    Guard(
+        "an entry that cannot be read is parked", PUBLISH,
+        ".filter(|it| !it.item.unreadable.is_empty())",
+        ".filter(|_| false)",
+        e2e(
+            "events_api::"
+            "what_cannot_be_read_is_listed_and_parked_and_holds_up_nobody_but_its_own_item"
+        ),
+    ),
+    Guard(
+        "a trim that found another outbox says so", OUTBOX,
+        "Some(StoreError::Stale) => forgotten[it] = false,",
+        "Some(StoreError::Stale) => {}",
+        aws(
+            "outbox::tests::"
+            "a_throttled_trim_is_tried_again_alone_and_each_item_has_an_answer_of_its_own"
+        ),
+    ),
+    Guard(
+        "a trim without an answer is no success", OUTBOX,
+        "if answers.len() != left.len() {",
+        "if false {",
+        aws("outbox::tests::a_trim_that_fails_is_no_success_and_one_that_stays_throttled_is_busy"),
+    ),
+    Guard(
+        "only what the bus took is forgotten", PUBLISH,
+        "told.push(Told { read: image, count: outcome.told });",
+        "told.push(Told { read: image, count: image.outbox.len() });",
+        e2e("failures::what_the_bus_refuses_for_a_while_is_published_later_in_order"),
+    ),
+    Guard(
+        "an old batch of the stream is not believed", RELAY_EVENTS,
+        "now.since(oldest) >= YOUNG || now.since(trouble) < YOUNG",
+        "now.since(trouble) < YOUNG",
+        relay("relay_events::tests::only_a_batch_that_may_have_come_before_is_looked_up"),
+    ),
+    Guard(
+        "a batch that comes soon after a failure is not believed", RELAY_EVENTS,
+        "now.since(oldest) >= YOUNG || now.since(trouble) < YOUNG",
+        "now.since(oldest) >= YOUNG",
+        relay("relay_events::tests::only_a_batch_that_may_have_come_before_is_looked_up"),
+    ),
+    Guard(
+        "each part of a sweep has shards of its own", "functions/relay/src/sweep_outbox.rs",
+        "Ok(all.skip(part).step_by(of).collect())",
+        "Ok(all.step_by(of).collect())",
+        relay(
+            "sweep_outbox::tests::"
+            "parts_have_every_shard_once_and_each_has_its_share_of_every_table"
+        ),
+    ),
+    Guard(
+        "a parked event is tried once an hour", "shared/aws/src/relay.rs",
+        "FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)",
+        "FIRST_PAUSE.saturating_mul(doubled)",
+        aws("relay::tests::a_parked_event_is_tried_ever_more_seldom_but_once_an_hour"),
+    ),
+    Guard(
+        "only an event that is parked is given up", "shared/aws/src/relay.rs",
+        '"attribute_exists(parked) OR attribute_exists(discarded)"',
+        '"attribute_exists(pk)"',
+        store("relay::only_a_parked_event_is_discarded_once_and_who_and_why_stays"),
     ),
     # Repeating.
     Guard(
@@ -199,11 +357,253 @@ GUARDS = [
         aws("inventory::tests::a_transaction_that_met_another_is_tried_again_as_the_same_one"),
     ),
     Guard(
-        "another body under one key is another request", "shared/lambda/src/idempotency.rs",
+        "another body under one key is another request", IDEMPOTENCY,
         "hex::encode(Sha256::digest(body))",
         "hex::encode(Sha256::digest(&body[..0]))",
         lambda_("idempotency::tests::another_body_is_another_request"),
     ),
+    Guard(
+        "another request under one key is refused", IDEMPOTENCY,
+        "Once::Before(first) if first.request_hash != self.hash => Err(reused()),",
+        "Once::Before(first) if first.request_hash.is_empty() => Err(reused()),",
+        lambda_(
+            "idempotency::tests::"
+            "the_first_answer_is_given_again_and_to_another_request_it_is_refused"
+        ),
+    ),
+    Guard(
+        "a key is its caller's", IDEMPOTENCY,
+        'format!("{}:{caller}{name}", caller.len())',
+        'format!("{}:{name}", caller.len())',
+        lambda_("idempotency::tests::a_key_is_its_callers_alone"),
+    ),
+    Guard(
+        "two changes that are alike may be two", IDEMPOTENCY,
+        "conditions.one_version().filter(|_| same_again)",
+        "conditions.one_version().filter(|_| true)",
+        lambda_(
+            "idempotency::tests::without_a_key_only_a_change_that_is_the_same_twice"
+            "_and_names_one_version_is_known_again"
+        ),
+    ),
+    Guard(
+        "a kept answer is looked for before anything is decided", ONCE,
+        "if let Some(kept) = self.item(&kept_key).await? {",
+        "if let Some(kept) = self.item(&kept_key).await?.filter(|_| false) {",
+        store(
+            "inventory::a_request_changes_stock_once"
+            "_whatever_others_change_between_its_write_and_its_repetition"
+        ),
+    ),
+    Guard(
+        "the first answer is kept", ONCE,
+        '.condition_expression("attribute_not_exists(pk)")',
+        "",
+        store(
+            "inventory::"
+            "a_request_that_changes_nothing_has_one_answer_however_often_it_comes_at_once"
+        ),
+    ),
+    Guard(
+        "a repetition is told from the first request", ONCE,
+        "let again = kept.by != by;",
+        "let again = false;",
+        store(
+            "inventory::a_request_changes_stock_once"
+            "_whatever_others_change_between_its_write_and_its_repetition"
+        ),
+    ),
+    Guard(
+        "another order under one key is refused", CREATE_ORDER,
+        "if first.request_hash != request_hash {",
+        "if false {",
+        orders(
+            "create_order::tests::"
+            "a_key_that_comes_again_is_answered_as_it_was_and_for_another_order_it_is_refused"
+        ),
+    ),
+    Guard(
+        "who asks for an order again is told how it was placed", CREATE_ORDER,
+        "idempotency::replayed(created(first.as_placed())?)",
+        "idempotency::replayed(created(first)?)",
+        orders(
+            "create_order::tests::"
+            "a_key_that_comes_again_is_answered_as_it_was_and_for_another_order_it_is_refused"
+        ),
+    ),
+    Guard(
+        "a key of an order is its caller's", CREATE_ORDER,
+        "OrderId::for_idempotency_key(&principal(&call.caller.subject), key)",
+        'OrderId::for_idempotency_key("", key)',
+        e2e("repetition::an_idempotency_key_is_the_callers_own"),
+    ),
+    Guard(
+        "no subject has the keys of reservations", CREATE_ORDER,
+        "subject if subject.contains('/') =>",
+        "subject if false =>",
+        orders("create_order::tests::no_two_subjects_share_a_key_and_none_has_one_of_reservations"),
+    ),
+    Guard(
+        "where a subject ends and a key begins makes a difference", "shared/domain/src/id.rs",
+        'format!("{}:{principal}{key}", principal.len())',
+        'format!("{principal}{key}")',
+        domain("id::tests::a_key_names_one_order_per_caller"),
+    ),
+    Guard(
+        "another reservation under one key is refused",
+        "functions/inventory/src/create_reservation.rs",
+        "if reservation.request_hash != wanted.request_hash {",
+        "if false {",
+        e2e("reservations::one_idempotency_key_holds_once_and_is_not_the_key_of_an_order"),
+    ),
+    Guard(
+        "a change of a version is answered again", "functions/orders/src/change.rs",
+        "return conditions.versions().find_map(made_of).map(Write::Nothing).ok_or(changed);",
+        "return Err(changed);",
+        e2e(
+            "once::"
+            "whoever_made_a_change_of_a_version_of_an_order_is_answered_so_again_and_nobody_else"
+        ),
+    ),
+    Guard(
+        "a change is answered again to who made it", ORDER,
+        "(same && entry.actor.as_ref() == Some(actor)).then_some(then)",
+        "same.then_some(then)",
+        domain(
+            "order::tests::who_made_a_change_of_a_version"
+            "_is_shown_what_was_made_of_it_and_nobody_else_is"
+        ),
+    ),
+    Guard(
+        "an event that is being told is told by nobody else", NOTICES,
+        "AND (attribute_not_exists(turn_of) OR",
+        "AND (attribute_exists(pk) OR attribute_not_exists(turn_of) OR",
+        store("inventory::one_at_a_time_tells_of_an_event_and_nobody_once_it_was_told"),
+    ),
+    Guard(
+        "an event that was told is not told again", NOTICES,
+        '"attribute_not_exists(told_at) \\',
+        '"attribute_not_exists(nothing) \\',
+        store("inventory::one_at_a_time_tells_of_an_event_and_nobody_once_it_was_told"),
+    ),
+    Guard(
+        "a subscriber hears of an event once", "functions/inventory/src/notify_low_stock.rs",
+        "Turn::Told => return Ok(()),",
+        "Turn::Told => {}",
+        e2e(
+            "stock::a_change_of_price_that_makes_a_product_low_says_both"
+            "_and_a_subscriber_hears_of_it_once"
+        ),
+    ),
+    # Conditions of requests.
+    Guard(
+        "a weak tag matches nothing", PRECONDITIONS,
+        "let same = |tag: &Tag| !tag.weak && Some",
+        "let same = |tag: &Tag| Some",
+        lambda_(
+            "preconditions::tests::"
+            "a_change_is_made_to_a_version_that_was_asked_for_and_to_no_other"
+        ),
+    ),
+    Guard(
+        "If-None-Match of all rules every version out", PRECONDITIONS,
+        "None => false,\n            Some(Tags::Any) => true,",
+        "None | Some(Tags::Any) => false,",
+        lambda_("preconditions::tests::a_change_is_not_made_to_a_version_that_is_ruled_out"),
+    ),
+    Guard(
+        "If-Match holds for who reads as well", PRECONDITIONS,
+        "if !asked.is_match(current) {",
+        "if false {",
+        lambda_(
+            "preconditions::tests::"
+            "what_the_caller_has_is_not_sent_again_and_what_is_not_as_asked_for_is_a_412"
+        ),
+    ),
+    Guard(
+        "a condition that nothing can be compared with is refused", PRECONDITIONS,
+        "if is_read(request.method()) {",
+        "if true {",
+        lambda_(
+            "http::tests::"
+            "conditions_of_a_change_without_a_version_are_refused_and_not_passed_over"
+        ),
+    ),
+    # What others stored.
+    Guard(
+        "what a newer version stored is never taken for broken", STORED,
+        "if stored > known {",
+        "if false {",
+        aws(
+            "stored::tests::"
+            "what_a_newer_version_wrote_is_read_as_far_as_it_can_be_and_never_taken_for_broken"
+        ),
+    ),
+    Guard(
+        "what is broken is not taken for newer", STORED,
+        "if stored > known {",
+        "if stored >= known {",
+        aws("stored::tests::what_no_version_can_have_written_pages_someone"),
+    ),
+    Guard(
+        "what cannot be read is named", STORED,
+        "self.0.push(key);",
+        "drop(key);",
+        aws(
+            "stored::tests::"
+            "one_item_that_cannot_be_read_is_named_and_keeps_no_other_from_being_read"
+        ),
+    ),
+    Guard(
+        "a change does not lower the schema", AGGREGATE,
+        "stored::schema(read.schema().max(T::SCHEMA))",
+        "stored::schema(T::SCHEMA)",
+        store(
+            "newer_versions::an_order_of_a_newer_version_goes_its_way"
+            "_and_keeps_what_this_version_does_not_know"
+        ),
+    ),
+    Guard(
+        "a list that grows keeps what a newer version has put into it", AGGREGATE,
+        "} else if let Some(items) = appended(was.as_ref(), &value) {",
+        "} else if let Some(items) = None {",
+        store(
+            "newer_versions::an_order_of_a_newer_version_goes_its_way"
+            "_and_keeps_what_this_version_does_not_know"
+        ),
+    ),
+    Guard(
+        "a product of a newer version is left to it", "shared/aws/src/catalogue.rs",
+        "(attribute_not_exists(#schema) OR #schema <= :schema)",
+        "(attribute_exists(pk) OR #schema <= :schema)",
+        store("newer_versions::a_product_that_a_newer_version_keeps_is_left_to_it"),
+    ),
+    Guard(
+        "a word of the provider's that is not known decides nothing",
+        "functions/payments/src/receive_webhook.rs",
+        "        ))\n        .ok()",
+        "        ))\n        .or(Ok::<_, NoSuchWord>(Charge::Paid))\n        .ok()",
+        payments(
+            "receive_webhook::tests::"
+            "a_field_more_is_passed_over_and_a_word_that_is_new_is_no_refusal"
+        ),
+    ),
+    Guard(
+        "an input of another version decides nothing", TASK,
+        "Err(error) => Err(TaskError::unreadable(error)),",
+        "Err(error) => Err(TaskError::broken(error)),",
+        lambda_("task::tests::an_input_that_cannot_be_read_decides_nothing"),
+    ),
+    Guard(
+        "a busy store decides nothing", TASK,
+        "StoreError::Stale | StoreError::Busy(_) => Self::busy(error),",
+        "StoreError::Stale | StoreError::Busy(_) => Self::broken(error),",
+        lambda_(
+            "task::tests::"
+            "a_store_that_is_busy_decides_nothing_and_one_that_makes_no_sense_is_looked_at"
+        ),
+    ),
+    # Events of topics and queues.
     Guard(
         "a queue gets the records that failed again, and no others", BATCH,
         "let error = judge(body, handler, time).await.err()?;",
@@ -240,6 +640,102 @@ GUARDS = [
         '"Next": "ReleaseInventory"',
         '"Next": "CloseOrder"',
         consistency("nothing_is_undone_before_the_order_is_locked_and_an_order_ends_only_when_all_is_undone"),
+    ),
+    Guard(
+        "an order that another run confirmed is not undone", SAGA,
+        '"Default": "Done"',
+        '"Default": "RefundPayment"',
+        consistency(
+            "nothing_is_undone_before_the_order_is_locked"
+            "_and_an_order_ends_only_when_all_is_undone"
+        ),
+    ),
+    Guard(
+        "past the deadline the payment is looked at first", SAGA,
+        '"Next": "LookAtPayment"',
+        '"Next": "ReserveInventory"',
+        orders(
+            "abandon_order::tests::"
+            "past_the_deadline_the_payment_is_looked_at_before_anything_is_reserved"
+        ),
+    ),
+    Guard(
+        "a run is told that the payment is overdue", RUN,
+        "overdue: order.is_overdue(now),",
+        "overdue: false,",
+        orders(
+            "saga::tests::"
+            "a_run_is_told_when_the_payment_is_overdue_and_when_the_order_was_tried_for_long"
+        ),
+    ),
+    Guard(
+        "a broken step gives an order up when it was tried for long", RUN,
+        "last_try: order.may_fail(now),",
+        "last_try: order.is_overdue(now),",
+        orders(
+            "saga::tests::"
+            "a_run_is_told_when_the_payment_is_overdue_and_when_the_order_was_tried_for_long"
+        ),
+    ),
+    Guard(
+        "a broken step does not give an order up at once", SAGA,
+        '"Default": "NeedsAttention"',
+        '"Default": "AbandonOrder"',
+        orders(
+            "abandon_order::tests::"
+            "what_somebody_has_to_look_at_gives_an_order_up_only_when_it_was_tried_for_long"
+        ),
+    ),
+    Guard(
+        "a busy step gives no order up", SAGA,
+        '''"Next": "LeaveToRecovery"
+        }
+      ],
+      "Next": "ConfirmOrder"''',
+        '''"Next": "AbandonOrder"
+        }
+      ],
+      "Next": "ConfirmOrder"''',
+        orders(
+            "abandon_order::tests::"
+            "every_step_forward_leaves_whatever_else_goes_wrong_to_the_recovery"
+        ),
+    ),
+    Guard(
+        "trouble is no reason to give an order up", "functions/orders/src/abandon_order.rs",
+        "_ => None,",
+        "_ => Some(Reason::Failure),",
+        orders(
+            "abandon_order::tests::"
+            "every_step_forward_leaves_whatever_else_goes_wrong_to_the_recovery"
+        ),
+    ),
+    Guard(
+        "only what was done for an order that was given up is undone", RUN,
+        "given_up: order.status.direction() == Some(Direction::Back),",
+        "given_up: order.status.direction() != Some(Direction::Forward),",
+        orders("saga::tests::what_was_done_for_an_order_is_undone_only_when_it_was_given_up"),
+    ),
+    Guard(
+        "a payment that came meanwhile is not given up", PAYMENTS,
+        "if !matches!(payment.state, PaymentState::Charging | PaymentState::Awaiting) {",
+        "if false {",
+        store(
+            "payments::"
+            "what_was_paid_meanwhile_is_not_given_up_with_charges_that_have_no_outcome"
+        ),
+    ),
+    Guard(
+        "what a provider opens again is in doubt again", PAYMENT,
+        "Fact::ProviderPending => Some(self.undecided_since.unwrap_or(at)),",
+        "Fact::ProviderPending => self.undecided_since,",
+        domain("payment::tests::a_void_is_due_until_the_provider_has_decided_it_and_tells_nobody"),
+    ),
+    Guard(
+        "a void that is not decided is not over", "functions/payments/src/refund_payment.rs",
+        "Void::Undecided => payment = record(Fact::ProviderPending).await?,",
+        "Void::Undecided => payment = record(Fact::ProviderDeclined).await?,",
+        e2e("journeys::money_that_is_taken_late_comes_back_though_nobody_ever_tells_of_it"),
     ),
     Guard(
         "an order that was given up is not confirmed", ORDER,
@@ -308,6 +804,60 @@ GUARDS = [
         "None",
         store("payments::a_void_is_due_until_the_provider_has_decided_it"),
     ),
+    # Looking after what is due.
+    Guard(
+        "what cannot be put off is not helped", RECOVERY,
+        "agenda.postpone(due, again).await.map_err(Failure::NotPostponed)?;",
+        "agenda.postpone(due, again).await.unwrap_or(true);",
+        lambda_("recovery::tests::items_that_cannot_be_put_off_keep_no_other_from_its_turn"),
+    ),
+    Guard(
+        "what cannot be found is put off", RECOVERY,
+        '''    let mine = agenda.postpone(due, again).await.map_err(Failure::NotPostponed)?;
+    let id = due.id().map_err(Failure::NoId)?;''',
+        '''    let id = due.id().map_err(Failure::NoId)?;
+    let mine = agenda.postpone(due, again).await.map_err(Failure::NotPostponed)?;''',
+        lambda_("recovery::tests::a_key_without_an_id_is_put_off_and_keeps_no_other_from_its_turn"),
+    ),
+    Guard(
+        "a turn ends, whatever hangs", RECOVERY,
+        "match timeout(longest_turn, turn).await {",
+        "match timeout(longest_turn * 36_000, turn).await {",
+        lambda_("recovery::tests::an_item_that_fails_panics_or_hangs_ends_its_own_turn_alone"),
+    ),
+    Guard(
+        "a page that cannot be read ends no sweep", "functions/relay/src/sweep_outbox.rs",
+        "lock(&self.swept).failed += count;",
+        "return Err(error);",
+        sweeper("a_shard_and_a_page_that_cannot_be_read_keep_no_other_waiting"),
+    ),
+    Guard(
+        "a function has so many requests under way and no more", "shared/http/src/lib.rs",
+        "turns: Arc::new(Semaphore::new(AT_ONCE))",
+        "turns: Arc::new(Semaphore::new(10 * AT_ONCE))",
+        Test("trackops-http", "lib", "tests::however_many_requests_there_are_only_so_many_connections_are_open_and_all_are_answered"),
+    ),
+    Guard(
+        "an item that makes us panic ends its own turn alone", RECOVERY,
+        "AssertUnwindSafe(turn(agenda, &help, &due)).catch_unwind();",
+        "turn(agenda, &help, &due).map(Ok::<_, Box<dyn Any + Send>>);",
+        lambda_("recovery::tests::an_item_that_fails_panics_or_hangs_ends_its_own_turn_alone"),
+    ),
+    Guard(
+        "an item that hangs is no success", RECOVERY,
+        "Err(_) => Err(Failure::Hangs),",
+        "Err(_) => Ok(Helped::Done),",
+        lambda_("recovery::tests::an_item_that_fails_panics_or_hangs_ends_its_own_turn_alone"),
+    ),
+    Guard(
+        "what waits for somebody else is asked for again when it says", RECOVERY,
+        "&& longer > AGAIN_AFTER",
+        "&& longer < AGAIN_AFTER",
+        lambda_(
+            "recovery::tests::"
+            "what_waits_for_somebody_else_is_asked_for_again_when_it_says_and_rings_no_alarm"
+        ),
+    ),
     # Who may do what.
     Guard(
         "a token is signed with ES256", SIGNATURES,
@@ -352,6 +902,13 @@ GUARDS = [
         lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
     ),
     Guard(
+        "keys that nobody has are not asked for each time",
+        "shared/lambda/src/identity/keys.rs",
+        "state.fetched_at.is_some_and(|at| now.duration_since(at) < FETCH_EVERY)",
+        "state.fetched_at.is_some_and(|at| at > now)",
+        lambda_("identity::keys::tests::made_up_keys_are_asked_for_at_a_bounded_rate"),
+    ),
+    Guard(
         "a role is one of those that are asked for", IDENTITY,
         "if roles.contains(&self.role) { Ok(()) } else { Err(Problem::forbidden()) }",
         "if roles.contains(&self.role) { Ok(()) } else { Ok(()) }",
@@ -364,7 +921,7 @@ GUARDS = [
         lambda_("identity::tests::customers_see_what_is_theirs_and_do_only_what_their_role_may"),
     ),
     Guard(
-        "customers order for themselves", "functions/orders/src/create_order.rs",
+        "customers order for themselves", CREATE_ORDER,
         "if caller.may_see(&asked.customer_id) { Ok(asked) } else { Err(Problem::forbidden()) }",
         "Ok(asked)",
         orders("create_order::tests::a_customer_orders_for_themselves_and_an_operator_says_for_whom"),
@@ -407,7 +964,7 @@ GUARDS = [
     ),
     # Limits.
     Guard(
-        "a body has 64 KiB at most", "shared/lambda/src/http.rs",
+        "a body has 64 KiB at most", HTTP,
         "if bytes.len() > MAX_BODY {",
         "if bytes.len() > 2 * MAX_BODY {",
         lambda_("http::tests::a_body_has_64_kib_at_most_as_bytes_of_whatever_encoding_the_gateway_chose"),
@@ -417,5 +974,118 @@ GUARDS = [
         'Taken::Never | Taken::Again => at.refuse("must be given once"),',
         "Taken::Never | Taken::Again => None,",
         lambda_("input::tests::a_field_that_is_given_twice_is_refused_even_if_both_are_good"),
+    ),
+    Guard(
+        "no product has an id that means a folder above", "shared/domain/src/id.rs",
+        '"." | ".." => Err(BadId::DotSegment),',
+        '"." => Err(BadId::DotSegment),',
+        domain(
+            "id::tests::no_new_product_has_an_id_that_a_url_cannot_end_in"
+            "_and_one_that_has_it_stays_readable"
+        ),
+    ),
+    Guard(
+        "what is new is in a currency in use", MONEY,
+        "match IN_USE.split(' ').any(|known| known == code) {",
+        "match Self::from_code(code).is_ok() {",
+        domain("money::tests::what_is_new_is_in_a_currency_in_use_and_what_is_old_stays_readable"),
+    ),
+    Guard(
+        "an order is in a currency in use", CREATE_ORDER,
+        'body.required("currency", parsed(Currency::in_use))',
+        'body.required("currency", parsed(Currency::from_code))',
+        orders("create_order::tests::an_order_is_in_a_currency_in_use"),
+    ),
+    Guard(
+        "a trace has a name", HTTP,
+        "\n            && [trace, parent].into_iter().all(names))",
+        ")",
+        lambda_("http::tests::only_a_sane_correlation_id_and_a_traceparent_are_carried_on"),
+    ),
+    Guard(
+        "of two traces none is carried on", HTTP,
+        "text(&TRACEPARENT).filter(|_| is_single)",
+        "text(&TRACEPARENT)",
+        lambda_("http::tests::only_a_sane_correlation_id_and_a_traceparent_are_carried_on"),
+    ),
+    Guard(
+        "HEAD gets no body", HTTP,
+        "*response.body_mut() = Body::Empty;",
+        "",
+        lambda_("http::tests::head_gets_the_headers_of_get_and_no_body_also_of_a_problem"),
+    ),
+    Guard(
+        "an answer is not kept by anybody", HTTP,
+        'headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));',
+        "",
+        lambda_("http::tests::an_answer_is_not_kept_unless_it_says_so"),
+    ),
+    Guard(
+        "a new product can be ordered within seconds", RECENT,
+        "is_fresh(at, now, UNKNOWN_FOR)",
+        "is_fresh(at, now, KEPT_FOR)",
+        orders(
+            "recent::tests::"
+            "what_does_not_exist_is_looked_up_once_in_two_seconds_whoever_asks_for_it"
+        ),
+    ),
+    Guard(
+        "a price is not kept for longer when the clock is set back", RECENT,
+        "at <= now && now.since(at) < kept_for",
+        "now.since(at) < kept_for",
+        orders("recent::tests::a_clock_that_is_set_back_does_not_make_a_product_last_longer"),
+    ),
+    Guard(
+        "who asks for the price of now is not told an older one", RECENT,
+        ".filter(|sku| !self.lacks(sku, now))",
+        ".filter(|sku| !self.lacks(sku, now) && self.get(sku, now).is_none())",
+        orders("recent::tests::who_asks_how_a_product_is_now_is_not_told_how_it_was"),
+    ),
+    # The template.
+    Guard(
+        "where there is GET there is HEAD", TEMPLATE,
+        "Path: /api/orders/{id}/timeline\n            Method: HEAD",
+        "Path: /api/orders/{id}/timeline\n            Method: POST",
+        consistency(
+            "where_there_is_get_there_is_head_by_the_same_function_and_with_the_same_limit"
+        ),
+    ),
+    Guard(
+        "a recovery does not run beside itself", TEMPLATE,
+        '''-recover-sagas
+      # The next minute is the retry: two runs must not overlap, and none is made up for later.
+      ReservedConcurrentExecutions: !If [ReserveConcurrency, 1,''',
+        '''-recover-sagas
+      # The next minute is the retry: two runs must not overlap, and none is made up for later.
+      ReservedConcurrentExecutions: !If [ReserveConcurrency, 2,''',
+        consistency(
+            "what_keeps_the_promises_has_concurrency_of_its_own"
+            "_and_what_anyone_may_call_a_maximum"
+        ),
+    ),
+    Guard(
+        "a queue gives its consumer no more than it can take", TEMPLATE,
+        '''EventSourceArn: !GetAtt ProjectCatalogueQueue.Arn
+      BatchSize: 10
+      ScalingConfig: {MaximumConcurrency: !Ref ConsumerConcurrency}''',
+        '''EventSourceArn: !GetAtt ProjectCatalogueQueue.Arn
+      BatchSize: 10
+      ScalingConfig: {MaximumConcurrency: !Ref StepConcurrency}''',
+        consistency(
+            "what_keeps_the_promises_has_concurrency_of_its_own"
+            "_and_what_anyone_may_call_a_maximum"
+        ),
+    ),
+    Guard(
+        "a consumer takes the same events from either bus", TEMPLATE,
+        "detail-type: [inventory.reservation.failed, inventory.released]",
+        "detail-type: [inventory.reservation.failed]",
+        consistency("a_consumer_takes_the_same_events_from_either_bus"),
+    ),
+    Guard(
+        "functions get the bytes that were sent", TEMPLATE,
+        'BinaryMediaTypes: ["*~1*"]',
+        'BinaryMediaTypes: ["image~1png"]',
+        e2e("endpoints::a_body_is_read_as_the_bytes_that_were_sent"),
     ),
 ]

@@ -126,8 +126,9 @@ def judge(guard, options):
 
 def outcome(test, options):
     """`passes`, `fails`, or what else became of it."""
+    # The whole workspace, so that each crate is built once and not once for each choice of features.
     where = ["--lib"] if test.target == "lib" else ["--test", test.target]
-    command = ["cargo", "test", "--quiet", "--package", test.package, *where]
+    command = ["cargo", "test", "--quiet", "--workspace", *where]
     built = cargo([*command, "--no-run"], options)
     if built.returncode:
         return f"DOES NOT COMPILE:\n{last_lines(built.stderr)}"
@@ -135,8 +136,8 @@ def outcome(test, options):
         ran = cargo([*command, "--", "--exact", test.name], options, PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         return f"HANGS for {PATIENCE_SECONDS} s"
-    counted = re.search(r"test result: \w+\. (\d+) passed; (\d+) failed", ran.stdout)
-    counts = tuple(map(int, counted.groups())) if counted else None
+    counted = re.findall(r"test result: \w+\. (\d+) passed; (\d+) failed", ran.stdout)
+    counts = tuple(sum(map(int, column)) for column in zip(*counted))
     known = {(1, 0): "passes", (0, 1): "fails"}
     return known.get(counts, f"RAN NO TEST {test.name}:\n{last_lines(ran.stdout + ran.stderr)}")
 

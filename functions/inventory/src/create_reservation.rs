@@ -34,7 +34,7 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let request_hash = idempotency::hash(&call.request);
     let asked = body(&call.request)?.read(asked)?;
     let id = key.map_or_else(OrderId::generate, |key| {
-        // No subject has a slash. So the same key may also place an order, and the order gets another id.
+        // The same key may also place an order, and the order gets another id: see create_order's `principal`.
         let principal = format!("reservations/{}", call.caller.subject);
         OrderId::for_idempotency_key(&principal, key)
     });

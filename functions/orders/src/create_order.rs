@@ -220,7 +220,8 @@ async fn price(products: &Products, asked: &Asked) -> Result<Vec<Line>, Problem>
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use trackops_domain::order::MAX_LINES;
+    use trackops_domain::order::{Fact, MAX_LINES};
+    use trackops_domain::{Cause, examples};
     use trackops_testkit::like;
 
     use super::*;
@@ -308,6 +309,17 @@ mod tests {
         assert_eq!(named("auth0|alice"), "auth0|alice");
         assert_eq!(named("reservations/alice"), "orders/reservations/alice");
         assert_eq!(named("orders/reservations/alice"), "orders/orders/reservations/alice");
+    }
+
+    #[test]
+    fn a_key_that_comes_again_is_answered_as_it_was_and_for_another_order_it_is_refused() {
+        let (at, cause) = (Timestamp::from_millis(0), Cause::default());
+        let placed = Order::place(examples::order(), at, cause.clone()).unwrap();
+        let confirmed = placed.after(Fact::Confirmed, at, &cause).unwrap().unwrap();
+        let again = replay(confirmed.clone(), "hash").unwrap();
+        assert_eq!(again.status(), StatusCode::CREATED);
+        assert_eq!(again.headers()["etag"], "\"1\"", "it has been confirmed since");
+        assert_eq!(replay(confirmed, "another").unwrap_err().kind, "idempotency-key-reused");
     }
 
     #[test]

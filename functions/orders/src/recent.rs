@@ -164,6 +164,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_asks_how_a_product_is_now_is_not_told_how_it_was() {
+        let (recent, shelf) = (Recent::new(), Shelf::default());
+        shelf.put("TEA", 100);
+        assert_eq!(shelf.price(&recent, "TEA", START).await, Some(100));
+        let look_up = async |skus: &[Sku]| {
+            assert_eq!(skus.len(), 1);
+            Ok(HashMap::from([(skus[0].clone(), product("TEA", 200))]))
+        };
+        let found = recent.find_now(&["TEA".parse().unwrap()], START, look_up).await.unwrap();
+        let prices: Vec<_> = found.into_values().map(|product| product.unit_price).collect();
+        assert_eq!(prices, [200]);
+    }
+
+    #[tokio::test]
     async fn only_what_is_not_known_to_be_missing_is_looked_up() {
         let (recent, shelf) = (Recent::new(), Shelf::default());
         shelf.price(&recent, "GONE", START).await;

@@ -126,7 +126,7 @@ pub fn outcome(recorded: Result<Order, RecordError>) -> Result<Step, TaskError> 
 mod tests {
     use std::time::Duration;
 
-    use trackops_domain::order::{Address, FAILS_AFTER, Line, NewOrder};
+    use trackops_domain::order::{Address, FAILS_AFTER, Fact, Line, NewOrder};
 
     use super::*;
 
@@ -166,5 +166,16 @@ mod tests {
         assert_eq!(told(deadline), (true, false));
         assert_eq!(told(deadline.plus(FAILS_AFTER).minus(Duration::from_millis(1))), (true, false));
         assert_eq!(told(deadline.plus(FAILS_AFTER)), (true, true));
+    }
+
+    #[test]
+    fn what_was_done_for_an_order_is_undone_only_when_it_was_given_up() {
+        let given_up = |fact: Fact| {
+            let order = order();
+            let next = order.after(fact, order.updated_at, &Cause::default()).unwrap();
+            outcome(Ok(next.unwrap())).unwrap().given_up
+        };
+        assert!(given_up(Fact::CancelRequested));
+        assert!(!given_up(Fact::Confirmed) && !given_up(Fact::PaymentAwaited));
     }
 }

@@ -67,7 +67,16 @@ async fn redrive(sqs: &Client, queue: &DeadLetters, count: u32) -> Result<Redriv
         let call = sqs.receive_message().queue_url(&queue.dead_letters);
         let call = call.max_number_of_messages(i32::try_from(wanted).map_err(StoreError::corrupt)?);
         // Without waiting time, a call asks only some of the servers of a queue.
-        let answer = call.visibility_timeout(INVISIBLE).wait_time_seconds(1).send().await?;
+        let call = call.visibility_timeout(INVISIBLE).wait_time_seconds(1);
+        let answer = match call.send().await.map_err(StoreError::from) {
+            Ok(answer) => answer,
+            // The answer tells what was moved; `more` says that the caller has to ask again.
+            Err(error) if redriven.moved + redriven.failed > 0 => {
+                tracing::error!(queue = queue.queue, error = chain(&error), "not received");
+                break;
+            }
+            Err(error) => return Err(error),
+        };
         let messages = answer.messages.unwrap_or_default();
         if messages.is_empty() {
             redriven.more = false;

@@ -522,12 +522,13 @@ mod tests {
     async fn reserve(
         transactions: impl IntoIterator<Item = (u16, Value)>,
     ) -> (Result<Reservation, StoreError>, Vec<Value>) {
-        reserve_of(1, |look| [look].into_iter().chain(transactions)).await
+        reserve_of(1, 0, |look| [look].into_iter().chain(transactions)).await
     }
 
     /// Asks a DynamoDB that has one TEA with so many units available, and that gives these answers.
     async fn reserve_of<A: IntoIterator<Item = (u16, Value)>>(
         available: u32,
+        threshold: u32,
         answers: impl FnOnce((u16, Value)) -> A,
     ) -> (Result<Reservation, StoreError>, Vec<Value>) {
         let sku: Sku = "TEA".parse().unwrap();
@@ -535,7 +536,8 @@ mod tests {
         let tea = json!({
             "pk": {"S": "STOCK#TEA"}, "sku": {"S": "TEA"}, "version": {"N": "1"},
             "name": {"S": "Tea"}, "unit_price": {"N": "250"}, "currency": {"S": "EUR"},
-            "on_hand": {"N": "1"}, "available": {"N": available.to_string()}, "low_stock_threshold": {"N": "0"},
+            "on_hand": {"N": "1"}, "available": {"N": available.to_string()},
+            "low_stock_threshold": {"N": threshold.to_string()},
             "discontinued": {"BOOL": false}, "created_at": {"S": now}, "updated_at": {"S": now},
         });
         let look = (200, json!({"Responses": {"table": [tea]}}));
@@ -572,7 +574,22 @@ mod tests {
             let then = [look.clone(), (200, json!({}))];
             [look].into_iter().chain(due).chain(then).collect::<Vec<_>>()
         };
-        reserve_of(0, answers).await.0
+        reserve_of(0, 0, answers).await.0
+    }
+
+    #[tokio::test]
+    async fn units_are_taken_on_the_side_of_the_low_stock_mark_that_was_seen_or_not_at_all() {
+        // It is low already; it becomes low.
+        for (threshold, seen) in [(1, "available <= :threshold"), (0, "#version = :version")] {
+            let answers = |look: (u16, Value)| [look, (200, json!({}))];
+            let (answer, asked) = reserve_of(1, threshold, answers).await;
+            assert!(answer.is_ok(), "{answer:?}");
+            let take = &asked[0]["TransactItems"][1]["Update"]["ConditionExpression"];
+            let take = take.as_str().unwrap();
+            for condition in [seen, "low_stock_threshold = :threshold"] {
+                assert!(take.contains(condition), "{take}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -129,4 +129,11 @@ mod tests {
         let error = answer(&handler, json!({"of": "a newer version"})).await.unwrap_err();
         assert_eq!(error.name, "UnreadableInput", "the saga takes it for something to give up for");
     }
+
+    #[test]
+    fn a_store_that_is_busy_decides_nothing_and_one_that_makes_no_sense_is_looked_at() {
+        assert_eq!(TaskError::from(StoreError::Stale).name, "Busy");
+        assert_eq!(TaskError::from(StoreError::Busy("throttled".into())).name, "Busy");
+        assert_eq!(TaskError::from(StoreError::corrupt("odd")).name, "Broken");
+    }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use proptest::prelude::*;
 use trackops_aws::StoreError;
 use trackops_aws::aggregate::Write;
@@ -463,6 +464,24 @@ async fn an_answer_to_which_nothing_was_written_is_kept_if_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_request_that_changes_nothing_has_one_answer_however_often_it_comes_at_once() {
+    let (inventory, _) = inventory(&[item("TEA", 10, 0)]).await;
+    let request = Repeatable { id: Uuid::now_v7(), keep_unchanged: true };
+    let answers = at_once(20, async |number| {
+        let nothing = |item: Option<StockItem>| Ok::<_, StoreError>(Write::Nothing(item.unwrap()));
+        let answer = |_: &StockItem| Ok(on_hand(u32::try_from(number).unwrap()));
+        inventory.change_item(&sku("TEA"), &request, nothing, answer).await.unwrap()
+    });
+    let answers = answers.await;
+    let now: Vec<_> = answers.iter().filter(|answer| matches!(answer, Once::Now(_))).collect();
+    let [Once::Now(first)] = &now[..] else { panic!("{answers:?}") };
+    for answer in &answers {
+        let (Once::Now(answered) | Once::Before(answered)) = answer;
+        assert_eq!(answered, first);
+    }
+}
+
+#[tokio::test]
 async fn two_events_of_one_change_are_two_versions_and_one_write_on_the_version_before_both() {
     let (inventory, own) = inventory(&[item("TEA", 5, 3)]).await;
     let change = ItemChange {
@@ -495,6 +514,10 @@ async fn one_at_a_time_tells_of_an_event_and_nobody_once_it_was_told() {
     assert_eq!((yours, turns.contains(&Turn::Told)), (1, false), "{turns:?}");
     assert_eq!(notices.turn("STOCK#TEA#4").await.unwrap(), Turn::Yours, "another event");
     notices.told("STOCK#TEA#3").await.unwrap();
+    assert_eq!(notices.turn("STOCK#TEA#3").await.unwrap(), Turn::Told);
+    // Also when the turn of whoever told is long over.
+    let long_ago = AttributeValue::S(Timestamp::from_millis(0).to_string());
+    own.set("NOTICE#STOCK#TEA#3", "turn_until", long_ago).await;
     assert_eq!(notices.turn("STOCK#TEA#3").await.unwrap(), Turn::Told);
     let notice = own.attributes("NOTICE#STOCK#TEA#3").await;
     let forget_at: i64 = notice["forget_at"].as_n().unwrap().parse().unwrap();

@@ -16,7 +16,7 @@ use trackops_testkit::{Basket, World, build};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use crate::lambda::{Environment, Function, RuntimeApi, environment, median, serve};
+use trackops_tests::lambda::{Environment, Function, RuntimeApi, environment, median, serve};
 
 /// Starts both functions in turn, so that other load on the machine affects both alike.
 ///

@@ -1,8 +1,6 @@
 //! Measures how fast TrackOps is on this machine's local cloud. It prints what it measured and judges nothing.
 
-mod backlog;
 mod cold_start;
-mod lambda;
 mod relay;
 mod stand_in;
 mod sweep;

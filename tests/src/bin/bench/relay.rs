@@ -17,8 +17,8 @@ use trackops_local::output::NotPrinted;
 use trackops_local::say;
 use trackops_testkit::{aws_at, build, workspace_root};
 
-use crate::lambda::{Environment, Function, RuntimeApi, environment, median};
 use crate::stand_in::StandIn;
+use trackops_tests::lambda::{Environment, Function, RuntimeApi, environment, median};
 
 /// Records of a batch, as the mapping of `relay-orders` has it.
 const BATCH: u32 = 100;

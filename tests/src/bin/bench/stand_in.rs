@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use crate::lambda::serve;
+use trackops_tests::lambda::serve;
 
 /// The requests that it got.
 #[derive(Default)]

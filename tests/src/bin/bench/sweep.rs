@@ -13,9 +13,9 @@ use trackops_aws::aggregate::Table;
 use trackops_local::say;
 use trackops_testkit::{aws_at, build};
 
-use crate::backlog::Backlog;
-use crate::lambda::{Function, RuntimeApi, environment};
 use crate::relay::{REGION, order};
+use trackops_tests::backlog::Backlog;
+use trackops_tests::lambda::{Function, RuntimeApi, environment};
 
 /// Lambda's limit of open files. Source: "Lambda quotas", Lambda Developer Guide.
 const DESCRIPTORS: u32 = 1024;

@@ -1,7 +1,7 @@
-//! An imitation of AWS with a table full of items that have unpublished events. It answers after the time that AWS
+//! An imitation of AWS with a table full of items whose events are not published. It answers after the time that AWS
 //! normally takes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -21,15 +21,29 @@ const EVENTBRIDGE_TAKES: Duration = Duration::from_millis(20);
 
 const SHARDS: usize = 8;
 
+/// What DynamoDB refuses to read, and never gets over.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    pub shard: Option<usize>,
+    /// Whoever asks for this item, be it with others, gets none of them.
+    pub key: Option<String>,
+}
+
 #[derive(Default)]
 pub struct Backlog {
     /// The attributes of an item, except its key.
     like: Mutex<Value>,
     /// Keys of each shard, in the order of the index.
-    waiting: [Mutex<BTreeMap<String, ()>>; SHARDS],
+    waiting: [Mutex<BTreeSet<String>>; SHARDS],
+    faults: Faults,
     events: AtomicUsize,
     under_way: AtomicUsize,
     most: AtomicUsize,
+}
+
+/// Of the item of this number, which is in the shard `number % 8`.
+pub fn key(number: usize) -> String {
+    format!("ORDER#{number:08}")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -37,6 +51,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Backlog {
+    pub fn with(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
     pub async fn serve(self: Arc<Self>) -> Result<String> {
         let (address, _) = serve(move |request| self.clone().answer(request)).await?;
         Ok(format!("http://{address}"))
@@ -46,8 +64,8 @@ impl Backlog {
     pub fn fill(&self, items: usize) -> Result<()> {
         lock(&self.like).as_object_mut().context("no item was put")?.remove("pk");
         for number in 0..items {
-            let key = format!("ORDER#{number:08}");
-            lock(&self.waiting[number % SHARDS]).insert(key, ());
+            let key = key(number);
+            lock(&self.waiting[number % SHARDS]).insert(key);
         }
         Ok(())
     }
@@ -72,7 +90,11 @@ impl Backlog {
         let target = head.headers.get("x-amz-target").context("not a call of AWS")?.to_str()?;
         let call: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
         let (service, operation) = target.split_once('.').context("no operation")?;
-        let answer = if service == "AWSEvents" {
+        let mut status = StatusCode::OK;
+        let answer = if self.refuses(operation, &call) {
+            status = StatusCode::BAD_REQUEST;
+            json!({"__type": "com.amazon.coral.validate#ValidationException", "message": "no"})
+        } else if service == "AWSEvents" {
             sleep(EVENTBRIDGE_TAKES).await;
             let entries = call["Entries"].as_array().map_or(0, Vec::len);
             self.events.fetch_add(entries, Ordering::Relaxed);
@@ -84,10 +106,27 @@ impl Backlog {
         };
         self.under_way.fetch_sub(1, Ordering::Relaxed);
         let answer = Response::builder()
+            .status(status)
             .header("content-type", "application/x-amz-json-1.0")
             .header("x-amzn-requestid", "bench")
             .body(Full::from(answer.to_string()))?;
         Ok(answer)
+    }
+
+    fn refuses(&self, operation: &str, call: &Value) -> bool {
+        let Faults { shard, key } = &self.faults;
+        let keys = || call["RequestItems"]["orders"]["Keys"].as_array().into_iter().flatten();
+        match operation {
+            "Query" => shard.is_some_and(|shard| {
+                let asked = call["ExpressionAttributeValues"][":shard"]["S"].as_str();
+                let asked = asked.and_then(|asked| asked.parse::<usize>().ok());
+                call["TableName"] == "orders" && asked == Some(shard)
+            }),
+            "BatchGetItem" => {
+                key.as_ref().is_some_and(|key| keys().any(|it| it["pk"]["S"] == **key))
+            }
+            _ => false,
+        }
     }
 
     fn dynamodb(&self, operation: &str, call: &Value) -> Result<Value> {
@@ -113,8 +152,7 @@ impl Backlog {
         let after = call["ExclusiveStartKey"]["pk"]["S"].as_str().unwrap_or_default().to_owned();
         let limit = call["Limit"].as_u64().unwrap_or(10_000).try_into()?;
         let waiting = lock(&self.waiting[shard]);
-        let behind =
-            waiting.range(after.clone()..).map(|(key, ())| key).filter(|key| **key != after);
+        let behind = waiting.range(after.clone()..).filter(|key| **key != after);
         let keys: Vec<&String> = behind.take(limit).collect();
         let entry = |key: &&String| {
             let since = "2026-01-01T00:00:00.000Z";
