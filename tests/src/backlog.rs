@@ -21,11 +21,11 @@ const EVENTBRIDGE_TAKES: Duration = Duration::from_millis(20);
 
 const SHARDS: usize = 8;
 
-/// What DynamoDB refuses to read, and never gets over.
+/// What DynamoDB refuses to read, at every try.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     pub shard: Option<usize>,
-    /// Whoever asks for this item, be it with others, gets none of them.
+    /// A call that asks for this item, alone or with others, gets no item.
     pub key: Option<String>,
 }
 
@@ -41,7 +41,7 @@ pub struct Backlog {
     most: AtomicUsize,
 }
 
-/// Of the item of this number, which is in the shard `number % 8`.
+/// The key of the item with this number, which is in the shard `number % 8`.
 pub fn key(number: usize) -> String {
     format!("ORDER#{number:08}")
 }

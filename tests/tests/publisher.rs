@@ -166,7 +166,7 @@ async fn brokers_that_are_gone_refuse_for_now_and_take_it_when_they_are_back() {
     let kafka = publisher(&cluster.bootstrap_servers());
     assert_eq!(kafka.publish(&[&event("a", 1)]).await, [Ok(())]);
     cluster.broker_down(1).unwrap();
-    // It gives up by itself.
+    // The call gives up by itself.
     let results = kafka.publish(&[&event("a", 2)]).await;
     assert!(is_for_now(&results[0]), "{results:?}");
     cluster.broker_up(1).unwrap();
@@ -207,7 +207,7 @@ async fn nothing_is_lost_or_overtaken_when_a_real_kafka_is_killed_in_between() {
         })
         .collect();
 
-    // Half is published before, everything by whoever repeats it until it is done.
+    // The first call publishes a half; the repetitions publish everything.
     let half =
         |item: &Unpublished| Unpublished { outbox: item.outbox[..3].to_vec(), ..item.clone() };
     let halves: Vec<_> = items.iter().map(half).collect();

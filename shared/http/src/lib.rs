@@ -156,7 +156,7 @@ impl Body for Answer {
 impl HttpClient for Http1 {
     fn http_connector(
         &self,
-        // Of its settings the SDK itself keeps the time of a whole attempt.
+        // Not used: the SDK itself enforces the time limit of a whole attempt.
         _: &HttpConnectorSettings,
         _: &RuntimeComponents,
     ) -> SharedHttpConnector {

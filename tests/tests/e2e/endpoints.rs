@@ -409,7 +409,7 @@ async fn a_body_is_read_as_the_bytes_that_were_sent() {
         assert_eq!(answer.body["detail"], "It is not UTF-8 from byte 15 on, counted from 0.");
     }
 
-    // One key, and bodies that would be the same if what is no UTF-8 were replaced.
+    // The same key, and bodies that would be equal if bytes that are not UTF-8 were replaced.
     let tea = world.stock("TEA", 5).await;
     let url = format!("{}/api/orders", world.system.orders);
     let (_, key) = world.customer.keyed(Basket::of(&tea, 1));
@@ -425,7 +425,7 @@ async fn a_body_is_read_as_the_bytes_that_were_sent() {
         assert_kind(&answer.expecting_problem(StatusCode::BAD_REQUEST), "malformed-json");
     }
 
-    // What a webhook's signature is of.
+    // The bytes that the signature of a webhook covers.
     let (secret, now) = (world.webhook_secret().await, unix_now());
     let body = b"{\"outcome\": \"\xe9\"}";
     let answer = world.post_webhook(now, &secret.sign(now, body), body).await;
@@ -579,7 +579,7 @@ async fn a_webhook_is_refused_for_its_signature_first_and_then_like_any_other_bo
     let tea = world.stock("TEA", 5).await;
     let order = world.customer.order(&Basket::of(&tea, 1)).await;
     world.until_status(&order.order_id, &["CONFIRMED"]).await;
-    // What a newer version of the provider may send is no refusal.
+    // Fields that a newer version of the provider may send are not refused.
     for newer in [
         json!({"chargeKey": order.order_id, "outcome": "PAID", "livemode": {"is": true}}),
         json!({"chargeKey": order.order_id, "outcome": "PARTIALLY_REFUNDED"}),

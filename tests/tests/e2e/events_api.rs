@@ -251,7 +251,7 @@ async fn a_projection_that_missed_an_event_is_right_again_after_a_replay() {
     let product = format!("PRODUCT#{tea}");
     let right = world.row("OrdersTable", &product).await.expect("orders know the product");
 
-    // As if the events had ended as dead letters, and those been given up.
+    // As if the events had ended as dead letters, and somebody had deleted those.
     clear_away(&world, &format!("NOTES#{id}")).await;
     let stale = world.dynamo.update_item().table_name(world.system.output("OrdersTable"));
     let stale = stale.key("pk", text(&product));
@@ -329,7 +329,7 @@ async fn a_replayed_order_is_told_again_with_a_mark_and_changes_nothing() {
     let id = order.order_id;
     let confirmed = world.until_status(&id, &["CONFIRMED"]).await;
     let ids = [1, 2].map(|version| format!("ORDER#{id}#{version}"));
-    // Either more than once, perhaps: the operator of another test publishes all that waits.
+    // Each may come more than once: the operator of another test publishes everything that waits.
     let both = |seen: &[SeenEvent]| ids.iter().all(|id| of_order(seen).contains(&id.as_str()));
     events.until("both changes", &id, both).await;
 

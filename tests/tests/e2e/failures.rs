@@ -124,7 +124,7 @@ async fn a_step_forward_that_is_broken_for_long_gives_the_order_up_and_everythin
             |id: &str| when.of(Fault::of_function(step, id).until_lifted().raising("Broken"));
         let (fault, id) = journey.begin(&world, &sku, broken).await;
         fault.struck(TRIES.0).await;
-        // What was done before the answer was lost stands; the order then says so.
+        // Work that was done before the answer was lost stays done, and the order shows it.
         let stands = step == "confirm-order" && matches!(when, When::AfterItsWork);
         let waits = if stands { "CONFIRMED" } else { "PENDING" };
         assert_eq!(world.operator.find(&id).await.status, waits, "{step} gave it up at once");
@@ -193,7 +193,7 @@ async fn a_step_back_that_keeps_failing_never_says_it_succeeded_and_is_done_once
         let (fault, id) = journey.begin(&world, &sku, failing).await;
         fault.struck(TRIES.1).await;
         if matches!(when, When::AfterItsWork) && ["abandon-order", "close-order"].contains(&step) {
-            // What it wrote stands, though nobody heard of it. A lock has a run of its own started that goes back.
+            // Its write stands, although its answer was lost. The event of a lock starts another run, which goes back.
             world.until_status(&id, &[journey.ends_in()]).await;
         } else {
             let status = world.operator.find(&id).await.status;
