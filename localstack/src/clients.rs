@@ -14,7 +14,7 @@ use crate::instance::REGION;
 
 /// The bucket of packaged code, definitions and templates.
 pub const BUCKET: &str = "trackops-local-code";
-/// A local cloud takes the key id for the account and does not verify signatures.
+/// A local cloud uses the key id as the account id, and does not verify signatures.
 pub const ACCOUNT: &str = "000000000000";
 pub const SECRET: &str = "local";
 
@@ -41,7 +41,7 @@ impl Aws {
         aws_sdk_cloudformation::Client::from_conf(config)
     }
 
-    /// Makes the bucket unless it is there.
+    /// Makes the bucket if it does not exist.
     pub async fn create_bucket(&self) -> Result<()> {
         let region = format!(
             "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
@@ -53,7 +53,7 @@ impl Aws {
         }
     }
 
-    /// Uploads a file unless it is there: keys name their content.
+    /// Uploads a file if it does not exist: the key of a file is a hash of its content.
     pub async fn put_file(&self, key: &str, path: &Path) -> Result<()> {
         if self.s3(Method::HEAD, key, Vec::new()).await? == StatusCode::OK {
             return Ok(());
@@ -92,7 +92,7 @@ impl Aws {
     }
 }
 
-/// Names the account, region and service, by which a local cloud finds what is meant.
+/// Names the account, region and service, so that a local cloud knows which service is called.
 fn authorization(service: &str) -> String {
     format!(
         "AWS4-HMAC-SHA256 Credential={ACCOUNT}/20260101/{REGION}/{service}/aws4_request, \

@@ -36,7 +36,7 @@ impl Cloud {
         faults: bool,
     ) -> Result<Self> {
         let state = instance.path("cloud");
-        // State of a cloud that was killed is incomplete; a fresh one is deployed to in seconds.
+        // The state of a cloud that was killed is incomplete, and deploying to a fresh cloud takes only seconds.
         let _ = fs::remove_dir_all(&state);
         let log_path = instance.path("cloud.log");
         let log = File::create(&log_path)?;
@@ -87,7 +87,7 @@ impl Cloud {
         }
     }
 
-    /// Waits until the cloud ends, which it should not.
+    /// Waits until the cloud ends; normally it does not.
     pub async fn ended(&mut self) -> String {
         match self.process.wait().await {
             Ok(status) => status.to_string(),
@@ -95,14 +95,14 @@ impl Cloud {
         }
     }
 
-    /// Ends the cloud and whatever it started.
+    /// Ends the cloud and everything that it started.
     pub async fn stop(mut self) {
         self.signal(Signal::TERM);
         let _ = tokio::time::timeout(STOPS_WITHIN, self.process.wait()).await;
-        // Functions that outlived it, or all of it when it did not stop.
+        // Kills functions that are still running, or the whole cloud if it did not stop.
         self.signal(Signal::KILL);
         let _ = self.process.wait().await;
-        // The functions' code is the bulk of it; the log stays.
+        // The functions' code is most of the data; the log stays.
         let _ = fs::remove_dir_all(&self.state);
     }
 

@@ -17,7 +17,7 @@ use crate::{note, say};
 pub const PLENTIFUL: &str = "TEA-SENCHA-100";
 pub const SOLD_OUT: &str = "TEA-GYOKURO-50";
 
-/// Where an order may end here; the demo ships nothing.
+/// The statuses in which an order may end here; the demo ships nothing.
 const ENDS: [&str; 4] = ["CONFIRMED", "REJECTED", "CANCELLED", "EXPIRED"];
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
 
@@ -26,7 +26,7 @@ struct Journey {
     product: &'static str,
     payment_method: &'static str,
     ends: &'static str,
-    /// Cancelled as soon as it has ended as above, and then ends as CANCELLED.
+    /// The order is cancelled when it has reached the end above, and then ends as CANCELLED.
     cancelled: bool,
 }
 
@@ -61,7 +61,7 @@ const JOURNEYS: [Journey; 4] = [
     },
 ];
 
-/// Which journeys to show: the first as a part of `up`, whose result is another; all as a result.
+/// Which journeys to show: only the first as a part of `up`, or all as the result of `demo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     First,
@@ -95,7 +95,7 @@ struct Watcher {
     show: Show,
 }
 
-/// What the three services say of one order.
+/// The state of one order in the three services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Sight {
     order: String,
@@ -157,7 +157,7 @@ impl Watcher {
         answer.json()
     }
 
-    /// Tells every change until order, stock and money agree on the end.
+    /// Prints every change until order, stock and money have reached the end.
     async fn follow(
         &self,
         id: &str,
@@ -201,7 +201,7 @@ impl Watcher {
         })
     }
 
-    /// What a service has recorded; its API does not tell everyone.
+    /// What a service has stored; its API does not show all of it to everybody.
     async fn state(&self, table: &str, key: &str) -> Result<Option<String>> {
         let name = self
             .outputs
@@ -230,7 +230,8 @@ impl Watcher {
 }
 
 impl Sight {
-    /// One line per change. What comes together is told in its likely order: stock, payment, the order's end.
+    /// One line per change. Changes that come together are printed in their likely order: stock, payment, the order's
+    /// end.
     fn news_since(&self, before: &Self) -> Vec<String> {
         let changed = |name, now: &Option<String>, before: &Option<String>| {
             now.as_ref().filter(|_| now != before).map(|state| format!("{name} is {state}"))

@@ -1,4 +1,4 @@
-//! What the commands of the runbooks need of an instance, for `eval "$(cargo local env)"` in a shell.
+//! The variables that the runbooks' commands need, for `eval "$(cargo local env)"` in a shell.
 
 use anyhow::Result;
 
@@ -36,7 +36,7 @@ fn commands(endpoints: &Endpoints, token: &str) -> String {
     ];
     let exports = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
     let exports: String = exports.collect();
-    // Before 2.13 the AWS CLI does not look at AWS_ENDPOINT_URL. A profile or session of the user's must not come along.
+    // The AWS CLI before 2.13 ignores AWS_ENDPOINT_URL. The user's own profile or session must not be used.
     format!(
         "{exports}unset AWS_PROFILE AWS_SESSION_TOKEN\n\
          aws() {{ command aws --endpoint-url '{endpoint}' \"$@\"; }}"

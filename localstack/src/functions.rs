@@ -18,7 +18,7 @@ use crate::instance::{local_dir, workspace};
 /// A packed function.
 #[derive(Clone, Debug)]
 pub struct Package {
-    /// Named after its content, so that a function whose binary did not change does not change.
+    /// Named after its content, so that a function with an unchanged binary is not updated.
     pub key: String,
     pub path: PathBuf,
 }
@@ -40,8 +40,8 @@ pub async fn build(
         "--message-format=json-render-diagnostics",
     ]);
     command.args(release.then_some("--release"));
-    // What `cargo run` told this process about its package: build scripts would take it for a change, and half of
-    // the dependencies would be built again.
+    // Removes the variables with which `cargo run` describes its package: build scripts would take them for a change,
+    // and half of the dependencies would be built again.
     for (name, _) in std::env::vars_os() {
         if ["CARGO_PKG_", "CARGO_MANIFEST_"]
             .iter()
@@ -74,13 +74,13 @@ pub async fn build(
     Ok(built)
 }
 
-/// The binary that one of Cargo's messages tells of.
+/// The binary that a message of Cargo is about.
 fn executable(message: &str) -> Option<(String, PathBuf)> {
     let message: Value = serde_json::from_str(message).ok()?;
     Some((message["target"]["name"].as_str()?.to_owned(), message["executable"].as_str()?.into()))
 }
 
-/// Packs every binary that changed since it was packed last, all cores at once.
+/// Packs every binary that has changed since it was last packed, on all cores at once.
 pub fn pack(built: &BTreeMap<String, PathBuf>, release: bool) -> Result<BTreeMap<String, Package>> {
     let dir = local_dir().join("_functions").join(if release { "release" } else { "dev" });
     fs::create_dir_all(&dir)?;
@@ -134,21 +134,22 @@ fn pack_one(name: &str, binary: &Path, dir: &Path) -> Result<Package> {
 fn stripped(binary: &Path, temporary: &Path) -> Result<Vec<u8>> {
     let strip =
         Command::new("strip").arg("-o").arg(temporary).arg(binary).stderr(Stdio::null()).status();
-    // Where there is no `strip`, it only takes longer.
+    // Without `strip`, packing only takes longer.
     let smaller = strip.is_ok_and(|status| status.success());
     Ok(fs::read(if smaller { temporary } else { binary })?)
 }
 
 fn zip(bootstrap: &[u8]) -> Result<Vec<u8>> {
     let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    // The fastest level: it is unpacked on the same machine. No time stamp, so that equal binaries make equal zips.
+    // The fastest level, because the zip is unpacked on the same machine. No time stamp, so that equal binaries make
+    // equal zips.
     let options = SimpleFileOptions::default().compression_level(Some(1)).unix_permissions(0o755);
     zip.start_file("bootstrap", options)?;
     zip.write_all(bootstrap)?;
     Ok(zip.finish()?.into_inner())
 }
 
-/// Names a content, for keys.
+/// A hash of a content, for keys.
 pub fn content_hash(content: &[u8]) -> String {
     hex::encode(&Sha256::digest(content)[..8])
 }

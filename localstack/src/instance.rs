@@ -14,10 +14,10 @@ use crate::note;
 
 /// The region of every local cloud.
 pub const REGION: &str = "eu-central-1";
-/// The name of the stack; each instance has a cloud of its own, so that the name is free.
+/// The name of the stack. Each instance has its own cloud, so the name is never taken.
 pub const STACK: &str = "trackops";
 
-/// Where things are; the answer of `up --json`.
+/// The addresses of everything; the output of `up --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// The AWS endpoint of the local cloud.
@@ -34,7 +34,7 @@ pub struct Endpoints {
     pub kafka: Option<String>,
 }
 
-/// What the keeper process writes down when everything it serves is up.
+/// What the keeper process writes to its file when everything that it serves is up.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Running {
     pub pid: u32,
@@ -43,7 +43,7 @@ pub struct Running {
     pub endpoints: Endpoints,
 }
 
-/// Who wants the instance to go on: it stops when all of `pids` have ended, unless it runs until `down`.
+/// The processes that need the instance: it stops when all of `pids` have ended, unless it runs until `down`.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holders {
     pub pids: Vec<u32>,
@@ -67,8 +67,8 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("localstack/ is inside the workspace")
 }
 
-/// Where the runner keeps what it makes: a directory per instance, and `_` before what they share, which no
-/// instance can be called.
+/// Where the runner keeps its files: one directory per instance. Shared directories begin with `_`; no instance can
+/// have such a name.
 pub fn local_dir() -> PathBuf {
     workspace().join("target/local")
 }
@@ -117,17 +117,17 @@ impl Instance {
         }
     }
 
-    /// As [`Self::take_turn`], but `None` when another `up` is at work.
+    /// Like [`Self::take_turn`], but `None` when another `up` is working.
     pub fn try_turn(&self) -> Result<Option<File>> {
         try_lock(self.lock_file("up.lock")?)
     }
 
-    /// The lock that a keeper holds for as long as it lives, however it ends; `None` when one is alive.
+    /// The lock that a keeper holds as long as it lives, however it ends; `None` when a keeper is alive.
     pub fn try_keep(&self) -> Result<Option<File>> {
         try_lock(self.lock_file("keeper.lock")?)
     }
 
-    /// The running instance; `None` when it is stopped, or only its files are left of it.
+    /// The running instance; `None` when it is stopped, or only its files are left.
     pub fn running(&self) -> Result<Option<Running>> {
         if self.try_keep()?.is_some() {
             return Ok(None);
@@ -150,7 +150,7 @@ impl Instance {
         self.write("holders.json", holders)
     }
 
-    /// Ends the keeper, and with it everything it serves. Nothing to do when it is not running.
+    /// Ends the keeper, and with it everything that it serves. Does nothing when it is not running.
     ///
     /// # Errors
     /// When it cannot be ended.
@@ -165,7 +165,7 @@ impl Instance {
                 bail!("process {} does not end: end it with `kill -9 {0}`", running.pid);
             }
         }
-        // After a kill the cloud notices by itself that its keeper has gone.
+        // If the keeper was killed, the cloud notices this by itself.
         wait_until(Duration::from_secs(60), || Ok(!is_alive(running.cloud_pid))).await?;
         Ok(true)
     }
@@ -217,7 +217,8 @@ pub fn is_alive(pid: u32) -> bool {
     as_pid(pid).is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH)) && !is_zombie(pid)
 }
 
-/// Has ended, but its parent has not asked how: in a container that may last (proc_pid_stat(5)).
+/// A zombie: the process has ended, but its parent has not waited for it. In a container this may last
+/// (proc_pid_stat(5)).
 fn is_zombie(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z')))

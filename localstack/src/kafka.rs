@@ -1,5 +1,5 @@
 //! A real Apache Kafka: one broker on 127.0.0.1, in KRaft mode. Its packages come from Maven Central with
-//! `kafka/pom.xml`; a broker that is there already is named by `KAFKA_BOOTSTRAP_SERVERS`.
+//! `kafka/pom.xml`; to use a broker that runs already, set `KAFKA_BOOTSTRAP_SERVERS`.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -23,18 +23,18 @@ pub const BROKERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
 const OLDEST_JAVA: u32 = 17;
 const READY_WITHIN: Duration = Duration::from_secs(300);
 
-/// Any, as long as it is 16 bytes.
+/// Any id of 16 bytes will do.
 const CLUSTER_ID: &str = "dHJhY2tvcHMtbG9jYWwtMQ";
 
-/// Runs what follows and ends with it. When whoever started it is gone, however it ended, its end of the pipe closes,
-/// and what was run is killed.
+/// Runs the given command and ends with it. When the process that started this one has ended in any way, its end of the
+/// pipe closes, and the command is killed.
 const WHILE_STDIN_IS_OPEN: &str = r#"exec 3<&0
 "$@" </dev/null & child=$!
 { cat <&3 >/dev/null; kill -9 "$child"; } &
 wait "$child""#;
 
 /// # Errors
-/// When a broker cannot be started here: says what is missing, and what else there is.
+/// When a broker cannot be started here: the message says what is missing, and what to do instead.
 pub async fn tools() -> Result<()> {
     let java = output("java", "-version").await;
     let java = java.as_deref().and_then(java_version);
@@ -94,7 +94,7 @@ pub async fn packages() -> Result<PathBuf> {
     Ok(jars)
 }
 
-/// As [`packages`], for tests on a real Kafka: `None` where there cannot be one, which is said where nobody can miss it.
+/// Like [`packages`], for tests on a real Kafka: `None` where no Kafka can run, with a message that nobody can miss.
 ///
 /// # Panics
 /// When `TRACKOPS_KAFKA_TESTS=required` forbids to skip them.
@@ -105,18 +105,18 @@ pub async fn packages_for_tests() -> Option<PathBuf> {
     };
     let required = std::env::var("TRACKOPS_KAFKA_TESTS").is_ok_and(|value| value == "required");
     assert!(!required, "the tests on a real Kafka must run here: {missing}");
-    // Not with `eprintln!`, which the test runner keeps to itself when a test passes.
+    // Not with `eprintln!`, whose output the test runner hides when a test passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED, a test on a real Kafka: {missing}");
     None
 }
 
 pub struct Broker {
     process: Child,
-    /// Our end of the pipe. Not left to `process`, which closes it when it is waited for.
+    /// Our end of the pipe. It is not left in `process`, because waiting for the process would close it.
     open: Option<ChildStdin>,
     packages: PathBuf,
     dir: PathBuf,
-    /// Where clients reach it.
+    /// The address for clients.
     pub bootstrap: String,
 }
 
@@ -128,7 +128,7 @@ impl Broker {
     pub async fn start(packages: &Path, dir: PathBuf) -> Result<Self> {
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir)?;
-        // Both at once, so that they are not the same.
+        // Both ports are taken at once, so that they are not the same.
         let free = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
         let [clients, controller] = [free[0].local_addr()?, free[1].local_addr()?];
         drop(free);
@@ -159,7 +159,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// After [`Self::kill`]: on the same port, with what it had.
+    /// Starts the broker again after [`Self::kill`]: on the same port, with the same data.
     pub async fn start_again(&mut self) -> Result<()> {
         self.process = spawn(&self.packages, &self.dir)?;
         self.open = self.process.stdin.take();
@@ -184,7 +184,7 @@ impl Broker {
         }
     }
 
-    /// Waits until it ends, which it should not.
+    /// Waits until the broker ends; normally it does not.
     pub async fn ended(&mut self) -> String {
         match self.process.wait().await {
             Ok(status) => status.to_string(),
@@ -201,7 +201,7 @@ impl Broker {
         let _ = self.process.wait().await;
     }
 
-    /// Ends it; its data goes with it.
+    /// Ends the broker and removes its data.
     pub async fn stop(mut self) {
         self.kill().await;
         let _ = fs::remove_dir_all(self.dir.join("data"));
@@ -219,7 +219,7 @@ fn spawn(packages: &Path, dir: &Path) -> Result<Child> {
     command.spawn().context("cannot start Apache Kafka")
 }
 
-/// A small heap and the quick compiler: it carries some events, and should start soon.
+/// A small heap and the quick compiler: the broker carries only some events, and should start quickly.
 fn java(packages: &Path, class: &str) -> Command {
     let mut java = Command::new("java");
     java.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);

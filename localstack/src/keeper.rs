@@ -1,7 +1,7 @@
 //! The process that keeps an instance running: it owns the local cloud and serves the APIs and the issuer.
 //!
-//! `up` starts it in the background in every mode, so that there is one way for an instance to run and to end.
-//! Whatever way it ends itself, the cloud notices and ends too.
+//! `up` starts it in the background in every mode, so that there is one way for an instance to run and to end. In
+//! whatever way this process ends, the cloud notices it and ends too.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -43,7 +43,7 @@ pub struct Keep {
 /// Starts a keeper in the background and waits until it serves.
 ///
 /// # Errors
-/// With what the keeper said when it gave up.
+/// With the last message of the keeper, when it gave up.
 pub async fn start(instance: &Instance, program: &Path, keep: &Keep) -> Result<Running> {
     let step = Step::start("Starting the local cloud");
     let said = instance.path("keeper.log");
@@ -95,7 +95,7 @@ pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let _hangup = signal(SignalKind::hangup())?; // handled, so that closing the terminal does not end it
 
-    // All at once, so that no two of them get the same free port.
+    // All ports are taken at once, so that no two of them are the same.
     let mut listeners = Vec::new();
     for (flag, port) in options.ports.flags(instance.name()) {
         listeners.push(ports::bind(port, flag)?);
@@ -116,7 +116,7 @@ pub async fn keep(instance: &Instance, options: &Keep) -> Result<()> {
     let cloud_port = cloud.local_addr()?.port();
     drop(cloud); // it was only held so that nobody else gets the port
 
-    // Of an earlier cloud.
+    // These files are of an earlier cloud.
     for file in [Apis::FILE, topics::FILE] {
         let _ = fs::remove_file(instance.path(file));
     }
@@ -191,7 +191,8 @@ async fn topics(instance: &Instance, endpoint: String, brokers: Option<String>) 
     }
 }
 
-/// Waits until nobody holds the instance. The turn that it returns keeps a new `up` out until this one has ended.
+/// Waits until no process needs the instance any more. The turn that it returns makes a new `up` wait until this keeper
+/// has ended.
 async fn abandoned(instance: &Instance) -> Result<File> {
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -1,7 +1,7 @@
 //! `cargo local`: TrackOps on a local cloud, from the same `template.yaml` that AWS gets.
 //!
-//! The command line is the interface for tests too (`up --detach --json --while-pid <pid>`); [`token`] signs
-//! for them without a process per token.
+//! The command line is the interface for tests too (`up --detach --json --while-pid <pid>`); [`token`] signs tokens for
+//! them without starting a process for each token.
 
 pub mod clients;
 pub mod cloud;

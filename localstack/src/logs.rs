@@ -1,4 +1,4 @@
-//! What the functions logged, from CloudWatch Logs of the local cloud.
+//! The logs of the functions, from CloudWatch Logs of the local cloud.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::say;
 /// Prints the lines of one function, or of all of them, oldest first; `follow` goes on until it is interrupted.
 ///
 /// # Errors
-/// When there is no such function: names those that there are.
+/// When there is no such function: the message names the functions that exist.
 pub async fn logs(instance: &Instance, function: Option<&str>, follow: bool) -> Result<()> {
     let aws = Aws::at(&instance.expect_running()?.endpoints.endpoint);
     let mut printed = HashSet::<String>::new();

@@ -1,6 +1,6 @@
-//! What is printed: results on stdout with `say!`, progress and hints on stderr with `note!`.
+//! Printing: results to stdout with `say!`, progress and hints to stderr with `note!`.
 //!
-//! Neither panics when nobody reads any more, as `println!` does: `cargo local status | head -1`.
+//! Unlike `println!`, neither panics when nobody reads any more: `cargo local status | head -1`.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 pub struct NotPrinted(io::Error);
 
 impl NotPrinted {
-    /// Whoever read has seen enough and closed the pipe, as `head` does: the command ends, and has not failed.
+    /// The reader has closed the pipe, as `head` does: the command ends, and this is not a failure.
     pub fn has_no_reader(&self) -> bool {
         self.0.kind() == ErrorKind::BrokenPipe
     }
@@ -47,6 +47,6 @@ pub fn print_result(line: fmt::Arguments) -> Result<(), NotPrinted> {
 }
 
 pub fn print_note(line: fmt::Arguments) {
-    // There is no other place to say that it could not be said, and the work is worth its while without.
+    // If stderr cannot be written, there is no other place to report it, and the work is still useful.
     let _ = writeln!(io::stderr().lock(), "{line}");
 }

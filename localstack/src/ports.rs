@@ -1,4 +1,4 @@
-//! The ports of an instance, and who has one that is taken.
+//! The ports of an instance, and which process has a port that is taken.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -46,9 +46,9 @@ impl Ports {
 }
 
 /// # Errors
-/// When the port is taken: says by whom, and which flag chooses another.
+/// When the port is taken: the message says by which process, and which flag chooses another port.
 pub fn bind(port: u16, flag: &str) -> Result<TcpListener> {
-    // What was stopped a moment ago may still be letting go of it.
+    // A process that was stopped a moment ago may not have released the port yet.
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
         match TcpListener::bind(("127.0.0.1", port)) {
@@ -69,7 +69,7 @@ pub fn bind(port: u16, flag: &str) -> Result<TcpListener> {
     }
 }
 
-/// Who listens on the port, as far as Linux lets us see.
+/// Which process listens on the port, as far as Linux shows it.
 fn holder(port: u16) -> Option<String> {
     let socket = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()

@@ -1,4 +1,4 @@
-//! What is being done and how long it took, on stderr: stdout is for results.
+//! Progress: what is being done and how long it took. It goes to stderr, because stdout is for results.
 
 use std::future::Future;
 use std::time::{Duration, Instant};

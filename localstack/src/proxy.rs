@@ -1,4 +1,4 @@
-//! A service's API at a short address: forwards to where the API is deployed on the local cloud.
+//! A service's API at a short address: forwards requests to the API on the local cloud.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -76,7 +76,8 @@ async fn pass_on(
     let mut response = client.request(request).await?;
     drop_hop_by_hop(response.headers_mut());
     if to_head && response.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0") {
-        // Of the cloud's own server, where the function did not say how long the body would be. AWS sends none then.
+        // The cloud's own server adds this header when the function did not give the length of the body. AWS does not
+        // send it then.
         response.headers_mut().remove(CONTENT_LENGTH);
     }
     Ok(response.map(BodyExt::boxed))
@@ -130,7 +131,7 @@ where
     tokio::spawn(async move {
         loop {
             let Ok((connection, _)) = listener.accept().await else {
-                // Out of file descriptors: there will be some when other connections end.
+                // No file descriptors are left. Some will be free when other connections end.
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 continue;
             };
@@ -140,7 +141,7 @@ where
                 let answer = handler(request);
                 async move { Ok::<_, Infallible>(answer.await) }
             });
-            // A client that hangs up is its own affair.
+            // It does not matter if a client closes the connection.
             tokio::spawn(
                 hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(connection), service),

@@ -11,19 +11,19 @@ use tokio::process::Command;
 use crate::instance::{local_dir, workspace};
 use crate::progress::Step;
 
-/// Answers the version as `major.minor`, and fails where `venv` cannot work.
+/// Prints the version as `major.minor`, and fails where `venv` cannot work.
 const PROBE: &str = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])";
 const OLDEST: (u32, u32) = (3, 10);
 
 /// The interpreter of the environment; made on first use and again when the requirements change.
 ///
 /// # Errors
-/// When there is no fitting Python, or its packages cannot be had: the message says what to do.
+/// When there is no suitable Python, or its packages cannot be installed: the message says what to do.
 pub async fn environment() -> Result<PathBuf> {
     let requirements = workspace().join("localstack/cloud/requirements.txt");
     let text = fs::read(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
-    // Named after the requirements, so that an instance still running on others keeps its own.
+    // Named after the requirements, so that an instance that still runs on other requirements keeps its environment.
     let venv = local_dir().join(format!("_venv-{}", &hex::encode(Sha256::digest(text))[..12]));
     let python = venv.join("bin/python");
     let complete = venv.join("complete");

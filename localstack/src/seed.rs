@@ -1,4 +1,4 @@
-//! Sample data: the products of `seed/items.json`, put in through the API as an operator would.
+//! Sample data: the products of `seed/items.json`, added through the API as an operator would.
 
 use std::fs;
 

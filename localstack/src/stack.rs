@@ -87,7 +87,7 @@ async fn settle(instance: &Instance, client: &Client, step: &Step) -> Result<()>
     };
     if status(&stack).ends_with("_IN_PROGRESS") {
         step.note("waiting for an earlier deployment");
-        // However that one ends, this one repairs it.
+        // In whatever state the other deployment ends, this one repairs it.
         let _ = wait(instance, client, step).await;
     }
     let Some(stack) = find(client).await? else {
@@ -112,7 +112,7 @@ async fn settle(instance: &Instance, client: &Client, step: &Step) -> Result<()>
     Ok(())
 }
 
-/// False when the stack is as it should be already.
+/// Returns false when the stack needs no change.
 async fn apply(
     client: &Client,
     template_url: &str,
@@ -203,7 +203,7 @@ async fn resources_done(client: &Client) -> Result<String> {
     Ok(format!("{} of {} resources", done.count(), all.len()))
 }
 
-/// What failed in the last deployment, first things first.
+/// The resources that failed in the last deployment, the first failure first.
 async fn reasons(client: &Client) -> Result<String> {
     let answer = client.describe_stack_events().stack_name(STACK).send().await.map_err(explain)?;
     // Newest first, up to where the deployment began.
@@ -291,7 +291,7 @@ fn explain<E: std::error::Error + ProvideErrorMetadata>(error: E) -> anyhow::Err
 /// The parameters of a deployment: the runner's own, then what the user asks for.
 ///
 /// # Errors
-/// When the user names one that the template does not have.
+/// When the user names a parameter that the template does not have.
 pub fn parameters(
     template: &Template,
     own: &[(&str, String)],

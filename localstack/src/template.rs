@@ -1,4 +1,4 @@
-//! `template.yaml` as the local cloud gets it: the same template, its local paths replaced by places in S3, as
+//! `template.yaml` as the local cloud gets it: the same template with its local paths replaced by places in S3, as
 //! `sam package` does.
 
 use std::collections::{BTreeMap, BTreeSet};

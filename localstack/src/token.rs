@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::instance::Instance;
 
-/// Whom tokens of the local issuer are for.
+/// The audience of the local issuer's tokens.
 pub const AUDIENCE: &str = "trackops";
 /// How long a token is good for: a working day.
 pub const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
@@ -32,12 +32,12 @@ pub enum Role {
     Service,
 }
 
-/// Issuers publish the key that they will change to before they do.
+/// Issuers publish their next key before they use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// What the deployment is given as `JwtKeys`.
+    /// The key that the deployment gets as `JwtKeys`.
     Current,
-    /// What the issuer publishes besides, and functions have to fetch.
+    /// The key that the issuer also publishes, and that functions have to fetch.
     Next,
 }
 

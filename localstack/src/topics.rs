@@ -1,5 +1,5 @@
-//! Stands in for the event source mappings of MSK, which local clouds do not have: reads each topic that a mapping of
-//! the template names and invokes its function with the event that AWS would make of it.
+//! Does the work of MSK's event source mappings, which local clouds do not have. It reads each topic that a mapping of
+//! the template names, and invokes the mapping's function with the event that AWS would make.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -19,13 +19,13 @@ use tokio::task::JoinSet;
 use crate::http::Http;
 use crate::instance::Instance;
 
-/// `up` writes it after every deployment: the mappings to stand in for.
+/// The mappings whose work has to be done. `up` writes them after every deployment.
 pub const FILE: &str = "topics.json";
 
 /// Records of an invocation, as in the template's mappings.
 const BATCH: usize = 10;
 
-/// Between tries of a batch that failed.
+/// The pause between tries of a batch that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -40,7 +40,8 @@ pub struct Mapping {
 
 /// Serves until it is dropped.
 ///
-/// What was in the topics before, of another instance on the same broker, is left alone: this one's tables are new.
+/// Records that were in the topics before are not read: they are of another instance on the same broker, and this
+/// instance's tables are new.
 pub async fn serve(
     instance: Instance,
     endpoint: String,
@@ -109,7 +110,7 @@ struct Lane {
     brokers: String,
     topic: String,
     partition: i32,
-    /// What is before it is done: it moves on only when the function has answered.
+    /// All records before this offset are done: it moves on only when the function has answered.
     next: i64,
 }
 

@@ -1,4 +1,4 @@
-//! `cargo local up`: from a clone to a running system, or from a running one to what the sources say now.
+//! `cargo local up`: from a clone to a running system, or from a running system to the state of the sources.
 
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ pub enum BusKind {
 /// # Errors
 /// When a step fails or is interrupted. Nothing that this call started is left running then.
 pub async fn up(instance: &Instance, options: &Up) -> Result<()> {
-    // Asked before the build, which may replace the file.
+    // Read before the build, which may replace the file.
     let program = std::env::current_exe().context("cannot find this program's file")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,6 +1,6 @@
 //! What `cargo local` prints, without a cloud.
 
-// clippy.toml allows it in tests; it cannot tell that this is all tests and their helpers.
+// clippy.toml allows this in tests, but it cannot know that this whole file is tests and helpers.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -14,7 +14,7 @@ fn cargo_local(arguments: &[&str]) -> Command {
     command
 }
 
-/// How it ends when nobody reads its stdout, and what it says on stderr.
+/// The exit code when nobody reads stdout, and the text on stderr.
 fn without_a_reader(arguments: &[&str]) -> (ExitStatus, String) {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
@@ -50,7 +50,7 @@ fn hints_name_the_instance() {
     }
 }
 
-/// Some hints are only seen when something breaks, so the sources are looked at too.
+/// Some hints appear only when something breaks, so the sources are checked too.
 #[test]
 fn no_message_names_a_command_without_its_instance() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -1,4 +1,5 @@
-//! The local cloud's own tests, which are Python as it is: each patch is still needed, and does what it is for.
+//! The local cloud's own tests, which are written in Python like the cloud: each patch is still needed, and does its
+//! work.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +13,8 @@ async fn the_local_cloud_does_what_its_readme_says() {
         tests.args(["-W", "ignore", "-m", "unittest"]).current_dir(&folder);
         tests.output().expect("Python runs")
     };
-    // Some patches make things quicker, which a busy machine may hide: what fails, fails twice.
+    // Some patches only make things quicker, and a busy machine may hide this. So a test counts as failed only if it
+    // fails twice.
     let (first, again) = (run(), run);
     if !first.status.success() {
         let second = again();

@@ -1,4 +1,4 @@
-//! Makes each document of infra/openapi/ self-contained, and unpacks what the page needs of Swagger UI.
+//! Makes each document of infra/openapi/ self-contained, and unpacks the files of Swagger UI that the page needs.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -40,7 +40,7 @@ fn main() {
     }
 }
 
-/// Writes a file for `include_str!`, and beside it its tag.
+/// Writes a file for `include_str!`, and its tag into a file beside it.
 fn write(name: &str, content: &[u8]) {
     let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where"));
     let tag = format!("\"{}\"", hex::encode(&Sha256::digest(content)[..8]));
@@ -131,7 +131,7 @@ fn add_parameters(operation: &mut Value, every: &Value) {
     }
 }
 
-/// Readers do not see extensions.
+/// Adds the roles to the description, because readers do not see `x-roles`.
 fn say_who_may(operation: &mut Value) {
     let Some(roles) = operation.get("x-roles").and_then(Value::as_sequence) else { return };
     let roles: Vec<_> = roles.iter().filter_map(Value::as_str).collect();
@@ -139,13 +139,13 @@ fn say_who_may(operation: &mut Value) {
     operation["description"] = format!("{said}Roles: {}.", roles.join(", ")).into();
 }
 
-/// What `of` has and `to` has not, at any depth of mappings.
+/// Adds to `to` what only `of` has, at any depth of mappings.
 fn add(to: &mut Value, of: &Value) {
     match (to, of) {
         (Value::Mapping(to), Value::Mapping(of)) => {
             for (key, value) in of {
                 match to.get_mut(key) {
-                    // Two answers of one status, or two references, do not mix.
+                    // Two answers with the same status, or two references, are not merged.
                     Some(there) if there.get("$ref").is_none() && value.get("$ref").is_none() => {
                         add(there, value);
                     }
@@ -172,7 +172,7 @@ fn add_headers(response: &mut Value, common: &Value) {
     }
 }
 
-/// Takes away the components that nothing refers to.
+/// Removes the components that nothing refers to.
 fn sort_out(document: &mut Value) {
     loop {
         let mut used = BTreeSet::new();

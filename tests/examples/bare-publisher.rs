@@ -1,5 +1,6 @@
-//! The bare client of a bus: what the benchmark compares the relay with. A Lambda, so that it is told in the same way; it keeps
-//! the events that it is given and publishes them when it is told to, with as many calls at once as the relay.
+//! The bare client of a bus, with which the benchmark compares the relay. It is a Lambda, so that it is invoked in the
+//! same way. It keeps the events that it is given and publishes them on command, with as many calls at once as the
+//! relay.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -24,7 +25,7 @@ use trackops_relay::kafka::{brokers, partitioner};
 #[serde(rename_all = "camelCase")]
 enum Task {
     Keep(Vec<Vec<OutboxEntry>>),
-    /// So many batches.
+    /// How many batches.
     Publish(usize),
 }
 

@@ -1,5 +1,5 @@
-//! The relay without its look at the answers: every event counts as published, whatever the bus says. The tests of
-//! delivery must find out.
+//! The relay, but it ignores the bus's answers: every event counts as published. The tests of delivery must notice
+//! this.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use trackops_aws::aggregate::Table;

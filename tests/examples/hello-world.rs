@@ -1,4 +1,4 @@
-//! The smallest Lambda there is: what the benchmark compares cold starts with.
+//! The smallest possible Lambda, with which the benchmark compares cold starts.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};

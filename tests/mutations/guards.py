@@ -1053,10 +1053,10 @@ GUARDS = [
     Guard(
         "a recovery does not run beside itself", TEMPLATE,
         '''-recover-sagas
-      # The next minute is the retry: two runs must not overlap, and none is made up for later.
+      # The run of the next minute is the retry: two runs must not overlap, and a missed run is not repeated.
       ReservedConcurrentExecutions: !If [ReserveConcurrency, 1,''',
         '''-recover-sagas
-      # The next minute is the retry: two runs must not overlap, and none is made up for later.
+      # The run of the next minute is the retry: two runs must not overlap, and a missed run is not repeated.
       ReservedConcurrentExecutions: !If [ReserveConcurrency, 2,''',
         consistency(
             "what_keeps_the_promises_has_concurrency_of_its_own"

@@ -1,4 +1,5 @@
-//! An AWS with a table full of items whose events are not published. It answers after the time that AWS takes, as a rule.
+//! An imitation of AWS with a table full of items whose events are not published. It answers after the time that AWS
+//! normally takes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,23 +15,23 @@ use tokio::time::sleep;
 
 use crate::lambda::serve;
 
-/// "Single-digit milliseconds", as AWS says of DynamoDB, and some more for EventBridge.
+/// "Single-digit milliseconds", as AWS says of DynamoDB, and somewhat more for EventBridge.
 const DYNAMODB_TAKES: Duration = Duration::from_millis(5);
 const EVENTBRIDGE_TAKES: Duration = Duration::from_millis(20);
 
 const SHARDS: usize = 8;
 
-/// What DynamoDB refuses to read, and never gets over.
+/// What DynamoDB refuses to read, at every try.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     pub shard: Option<usize>,
-    /// Whoever asks for this item, be it with others, gets none of them.
+    /// A call that asks for this item, alone or with others, gets no item.
     pub key: Option<String>,
 }
 
 #[derive(Default)]
 pub struct Backlog {
-    /// What an item has, but for its key.
+    /// The attributes of an item, except its key.
     like: Mutex<Value>,
     /// Keys of each shard, in the order of the index.
     waiting: [Mutex<BTreeSet<String>>; SHARDS],
@@ -40,7 +41,7 @@ pub struct Backlog {
     most: AtomicUsize,
 }
 
-/// Of the item of this number, which is in the shard `number % 8`.
+/// The key of the item with this number, which is in the shard `number % 8`.
 pub fn key(number: usize) -> String {
     format!("ORDER#{number:08}")
 }
@@ -59,7 +60,7 @@ impl Backlog {
         Ok(format!("http://{address}"))
     }
 
-    /// So many items like the one that was put.
+    /// Makes so many items like the one that was put.
     pub fn fill(&self, items: usize) -> Result<()> {
         lock(&self.like).as_object_mut().context("no item was put")?.remove("pk");
         for number in 0..items {
@@ -77,7 +78,7 @@ impl Backlog {
         self.events.load(Ordering::Relaxed)
     }
 
-    /// Of requests, each of which has a connection.
+    /// The number of requests; each of them has a connection.
     pub fn most_connections(&self) -> usize {
         self.most.load(Ordering::Relaxed)
     }

@@ -22,10 +22,10 @@ use tokio::time::timeout;
 
 pub type Environment = HashMap<String, String>;
 
-/// An invocation that is not answered by then is given up.
+/// An invocation that is not answered within this time is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What Lambda tells a function, with AWS at `endpoint`.
+/// The environment that Lambda gives a function, with AWS at `endpoint`.
 pub fn environment(name: &str, region: &str, endpoint: String) -> Environment {
     let all = [
         ("AWS_ENDPOINT_URL", endpoint),
@@ -42,7 +42,7 @@ pub fn environment(name: &str, region: &str, endpoint: String) -> Environment {
     all.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
-/// Answers whatever is asked of an address of its own, until the task is aborted.
+/// Answers all requests to a new address, until the task is aborted.
 pub async fn serve<F, A, E>(answer: F) -> Result<(SocketAddr, JoinHandle<()>)>
 where
     F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
@@ -72,7 +72,7 @@ impl Function {
         Self::start(Command::new(bootstrap), bootstrap, environment, api)
     }
 
-    /// The same, in a process that may have so many files open.
+    /// The same, in a process that may open at most so many files.
     pub fn spawn_with_files(
         bootstrap: &Path,
         environment: &Environment,
@@ -101,7 +101,7 @@ impl Function {
         Ok(Self(function))
     }
 
-    /// What its one thread has had of a processor; `None` where the system does not say it as Linux does.
+    /// The processor time that its one thread has used; `None` where the system does not report it as Linux does.
     pub fn cpu(&self) -> Option<Duration> {
         let path = format!("/proc/{}/schedstat", self.id());
         let nanoseconds = std::fs::read_to_string(path).ok()?;
@@ -145,7 +145,7 @@ impl RuntimeApi {
         Ok(Self { address: address.to_string(), queue, server })
     }
 
-    /// Has `event` ready for when the function asks for its next; what the function answers to it.
+    /// Offers `event` as the function's next invocation, and returns the function's answer.
     pub fn invoke(&self, event: Bytes) -> impl Future<Output = Result<Value>> + use<> {
         let (tell, told) = oneshot::channel();
         self.queue.waiting().push_back((event, tell));
@@ -173,7 +173,7 @@ impl Queue {
         self.running.lock().expect("nobody panics holding it")
     }
 
-    /// The function waits here until there is one.
+    /// The function waits here until there is an invocation.
     async fn next(&self) -> Bytes {
         loop {
             let next = self.waiting().pop_front();

@@ -1,4 +1,4 @@
-//! What benchmarks and tests share: a Lambda and an AWS that they play themselves.
+//! The parts that benchmarks and tests share: an imitation of Lambda and one of AWS.
 
 pub mod backlog;
 pub mod lambda;

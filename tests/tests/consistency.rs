@@ -1,4 +1,4 @@
-//! What has to say the same in more than one place: crates, template and state machine. Needs no cloud.
+//! Facts that several places must state alike: crates, template and state machine. Needs no cloud.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,10 +13,10 @@ mod template;
 
 use template::{functions, mapping, referenced, resources, template};
 
-/// Answers on every path of an API what no endpoint answers.
+/// The function that answers all requests that no endpoint of an API takes.
 const FALLBACK: &str = "edge-fallback";
 
-/// The provider asks it, with a signature: no client of ours, and no browser.
+/// The API that only the provider calls, with a signature: no client of ours and no browser calls it.
 const WITHOUT_KEYS: &str = "PaymentsApi";
 
 #[test]
@@ -163,7 +163,7 @@ fn the_documents_have_exactly_the_endpoints_that_are_deployed() {
     let template = template();
     let mut deployed = BTreeSet::new();
     for (_, function) in functions(&template).filter(|(_, it)| binary(it) != FALLBACK) {
-        // What GET has, HEAD has without saying: the documents would be twice as long.
+        // HEAD has everything that GET has. The documents leave it out, because they would be twice as long.
         for (api, path, method) in api_events(function).filter(|event| event.2 != "HEAD") {
             let service = api.trim_end_matches("Api").to_lowercase();
             let binary = binary(function).to_owned();
@@ -344,13 +344,13 @@ fn where_there_is_get_there_is_head_by_the_same_function_and_with_the_same_limit
     }
 }
 
-/// Source of the numbers: AWS Lambda's quotas. 1,000 at once is what an account has, 100 must stay with all others, and
-/// the endpoints, which have none of their own, need more than that.
+/// Source of the numbers: AWS Lambda's quotas. An account has 1,000 at once. 100 must stay unreserved, and the
+/// endpoints, which have no reserved concurrency, need more than that.
 #[test]
 fn what_keeps_the_promises_has_concurrency_of_its_own_and_what_anyone_may_call_a_maximum() {
     const ACCOUNT: u64 = 1000;
     const FOR_ENDPOINTS: u64 = 500;
-    /// Of a step, with what it waits for; some ten times what one takes alone.
+    /// The time of a step, with its waiting; some ten times what a step takes alone.
     const SECONDS_OF_A_STEP: f64 = 0.25;
 
     let template = template();
@@ -397,7 +397,7 @@ fn what_keeps_the_promises_has_concurrency_of_its_own_and_what_anyone_may_call_a
     }
 }
 
-/// What `ReservedConcurrentExecutions: !If [ReserveConcurrency, <number>, ...]` is, if it is reserved.
+/// The number in `ReservedConcurrentExecutions: !If [ReserveConcurrency, <number>, ...]`.
 fn reserved(template: &Value, function: &Value) -> Option<u64> {
     let Value::Tagged(choice) = &function["Properties"]["ReservedConcurrentExecutions"] else {
         return None;
@@ -614,7 +614,7 @@ fn event_source_mappings(template: &Value) -> impl Iterator<Item = &Value> {
         .map(|(_, mapping)| &mapping["Properties"])
 }
 
-/// API, path and method of what a function serves.
+/// API, path and method of each endpoint that a function serves.
 fn api_events(function: &Value) -> impl Iterator<Item = (&str, &str, &str)> {
     let events = mapping(&function["Properties"]["Events"]);
     events.filter(|(_, event)| event["Type"] == "Api").map(|(name, event)| {

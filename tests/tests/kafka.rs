@@ -16,7 +16,7 @@ use trackops_testkit::{Basket, Fault, World, eventually};
 
 use topic::records;
 
-/// `None` where there is no Kafka; the test is skipped then, and says so.
+/// `None` where Kafka cannot run; then the test is skipped and says so.
 async fn world() -> Option<World> {
     packages_for_tests().await?;
     Some(World::on_kafka().await)
@@ -27,7 +27,7 @@ async fn client(world: &World) -> Client {
     ClientBuilder::new(vec![brokers]).build().await.expect("the broker answers")
 }
 
-/// An event as a topic holds it.
+/// An event as it is in a topic.
 #[derive(Debug)]
 struct Event {
     topic: String,

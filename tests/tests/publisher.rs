@@ -1,5 +1,5 @@
-//! The publisher against brokers that are not ours: librdkafka's mock cluster, which refuses on command, and a real Apache
-//! Kafka, where Java is. What they hold is read with librdkafka.
+//! The publisher against brokers that are not ours: librdkafka's mock cluster, which refuses on command, and a real
+//! Apache Kafka, if Java is installed. librdkafka reads their records.
 
 #[path = "common/topic.rs"]
 mod topic;
@@ -21,7 +21,7 @@ use trackops_relay::publish::{Publisher, publish};
 
 use topic::records;
 
-/// A broker that comes back is soon itself again, on a quiet machine.
+/// How long to wait for a broker that was started again. On a quiet machine it is soon ready.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 const TYPES: [EventType; 2] = [EventType::OrderCreated, EventType::OrderStatusUpdated];
@@ -46,7 +46,7 @@ fn event(order: &str, version: u64) -> OutboxEntry {
     OutboxEntry { id, kind, time: Timestamp::from_millis(0), traceparent: None, body }
 }
 
-/// What does not become small by compression.
+/// An event with text that compression does not make much smaller.
 fn large(order: &str, bytes: usize) -> OutboxEntry {
     let mut state = 88_172_645_463_325_252_u64;
     let letters = std::iter::repeat_with(|| {
@@ -166,7 +166,7 @@ async fn brokers_that_are_gone_refuse_for_now_and_take_it_when_they_are_back() {
     let kafka = publisher(&cluster.bootstrap_servers());
     assert_eq!(kafka.publish(&[&event("a", 1)]).await, [Ok(())]);
     cluster.broker_down(1).unwrap();
-    // It gives up by itself.
+    // The call gives up by itself.
     let results = kafka.publish(&[&event("a", 2)]).await;
     assert!(is_for_now(&results[0]), "{results:?}");
     cluster.broker_up(1).unwrap();
@@ -207,7 +207,7 @@ async fn nothing_is_lost_or_overtaken_when_a_real_kafka_is_killed_in_between() {
         })
         .collect();
 
-    // Half is published before, everything by whoever repeats it until it is done.
+    // The first call publishes a half; the repetitions publish everything.
     let half =
         |item: &Unpublished| Unpublished { outbox: item.outbox[..3].to_vec(), ..item.clone() };
     let halves: Vec<_> = items.iter().map(half).collect();
@@ -240,7 +240,7 @@ async fn nothing_is_lost_or_overtaken_when_a_real_kafka_is_killed_in_between() {
     broker.stop().await;
 }
 
-/// Of how many items some event was refused.
+/// The number of items of which an event was refused.
 async fn refused(kafka: &Kafka, items: &[Unpublished]) -> usize {
     let outcomes = publish(kafka, items.to_vec()).await;
     outcomes.iter().filter(|outcome| outcome.stopped.is_some()).count()

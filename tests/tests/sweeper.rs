@@ -1,5 +1,5 @@
 //! `sweep-outbox` with a backlog, in a process with as many file descriptors as Lambda allows. DynamoDB and EventBridge
-//! are stand-ins that answer after some milliseconds, as AWS does, or refuse what a test says.
+//! are stand-ins. They answer after some milliseconds, as AWS does, or refuse what the test chooses.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use trackops_tests::lambda::{Function, RuntimeApi, environment};
 /// Source: "Lambda quotas", Lambda Developer Guide.
 const DESCRIPTORS: u32 = 1024;
 
-/// Requests that a function has under way at most, each with a connection (`shared/http`).
+/// How many requests a function has under way at most, each with a connection (`shared/http`).
 const CONNECTIONS: usize = 128;
 
 const SHARDS: usize = 8;
 const REGION: &str = "eu-central-1";
 
-/// What one sweep of a backlog of so many orders answered, or why it failed, and what it left.
+/// The answer of one sweep of a backlog of so many orders, or its error; and the backlog that it left.
 async fn sweep(items: usize, faults: Faults) -> (Result<Value, String>, Arc<Backlog>) {
     let aws = Arc::new(Backlog::with(faults));
     let endpoint = aws.clone().serve().await.expect("a stand-in");

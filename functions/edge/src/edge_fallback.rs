@@ -1,4 +1,5 @@
-//! `OPTIONS` of every path tells what it takes; a method that it does not take is a 405, a path that does not exist a 404.
+//! Answers what no endpoint answers: `OPTIONS` of a path lists its methods, another method is a 405, an unknown path a
+//! 404.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

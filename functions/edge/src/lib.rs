@@ -1,3 +1,3 @@
-//! The edge of the APIs: what is answered where no endpoint answers.
+//! The edge of the APIs: the answers to requests that no endpoint takes.
 
 pub mod edge_fallback;

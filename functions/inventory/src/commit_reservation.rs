@@ -16,7 +16,7 @@ pub struct Input {
 #[derive(Serialize)]
 pub struct Output {
     pub state: ReservationState,
-    /// What the saga says of a step that had nothing to do, instead of that it succeeded.
+    /// What the saga shows as the outcome of a step that had nothing to do, in place of `Succeeded`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
 }

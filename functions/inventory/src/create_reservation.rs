@@ -1,4 +1,5 @@
-//! `POST /api/inventory/reservations` holds units of all its items, or of none. Repeating it with the same `Idempotency-Key` holds once.
+//! `POST /api/inventory/reservations` holds units of all its items, or of none. Repeating it with the same
+//! `Idempotency-Key` holds them only once.
 
 use std::time::Duration;
 
@@ -16,11 +17,11 @@ use trackops_lambda::quantities::{Quantities, quantities};
 
 use crate::reservation_view::show;
 
-/// Seconds that a hold may last, and lasts if nothing is said.
+/// Seconds that a hold may last, and seconds that it lasts if the request does not say.
 const TTL: std::ops::RangeInclusive<u32> = 60..=14_400;
 const DEFAULT_TTL: u32 = 900;
 
-/// What is asked for, checked.
+/// The request, checked.
 #[derive(Debug)]
 struct Asked {
     quantities: Quantities,
@@ -33,7 +34,7 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let request_hash = idempotency::hash(&call.request);
     let asked = body(&call.request)?.read(asked)?;
     let id = key.map_or_else(OrderId::generate, |key| {
-        // The same key may place an order as well, and that is another id: see create_order's `principal`.
+        // The same key may also place an order, and the order gets another id: see create_order's `principal`.
         let principal = format!("reservations/{}", call.caller.subject);
         OrderId::for_idempotency_key(&principal, key)
     });
@@ -81,7 +82,7 @@ fn cannot_be_reserved(not_sold: &[NotSold], asked: &Asked) -> Problem {
     Problem::invalid(not_sold.iter().map(error).collect())
 }
 
-/// Where the product is asked for first.
+/// The place in the request where the product comes first.
 fn pointer(asked: &Asked, sku: &Sku, field: &str) -> String {
     let quantity = asked.quantities.get(sku);
     quantity.map_or_else(|| "/items".to_owned(), |it| format!("{}/{field}", it.pointer))

@@ -1,4 +1,5 @@
-//! `DELETE /api/inventory/reservations/{id}` gives back what is held. Safe to repeat; what an order counts on stays.
+//! `DELETE /api/inventory/reservations/{id}` gives back the units of a hold. Safe to repeat. It refuses when the units
+//! are promised to a paid order.
 
 use lambda_http::http::StatusCode;
 use trackops_aws::inventory::{Inventory, ReservationError};
@@ -17,7 +18,8 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let conditions = Preconditions::of(call.request.headers())?;
     let is_as_it_should = |reservation: &Reservation| {
         let released = reservation.state == ReservationState::Released;
-        // Asked again, or by two at once: what is wanted of that version is done (RFC 9110, section 13.1.1).
+        // The request is a repetition, or two came at once: what it asks of that version is done already (RFC 9110,
+        // section 13.1.1).
         let mut before = conditions.versions().filter_map(|version| version.checked_add(1));
         conditions.allow(reservation.version).is_ok()
             || released && before.any(|made| made == reservation.version)

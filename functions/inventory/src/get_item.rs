@@ -1,4 +1,5 @@
-//! `GET /api/inventory/items/{id}` shows a product and its stock. Invoked directly with `{"productIds"}` it tells other services.
+//! `GET /api/inventory/items/{id}` shows a product and its stock. Other services invoke it directly with
+//! `{"productIds"}`.
 
 use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -25,16 +26,16 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
 pub struct Question {
     #[serde(default)]
     product_ids: Vec<Sku>,
-    /// As the version before asks, which runs beside this one while it is deployed.
+    /// The older version of a caller, which still runs during a deployment, asks like this.
     #[serde(default)]
     product_id: Option<Sku>,
 }
 
-/// What is not among them does not exist.
+/// A product that is not in the answer does not exist.
 #[derive(Serialize)]
 pub struct Told {
     items: Vec<ItemView>,
-    /// For the version before.
+    /// For callers of the older version.
     item: Option<ItemView>,
 }
 

@@ -1,4 +1,5 @@
-//! `GET /api/inventory/reservations/{id}` shows what is held, and what became of it.
+//! `GET /api/inventory/reservations/{id}` shows a reservation: its units, and whether they are held, committed, shipped
+//! or given back.
 
 use lambda_http::http::StatusCode;
 use trackops_aws::inventory::Inventory;

@@ -1,4 +1,4 @@
-//! `GET /api/inventory/health` tells operators and services what the stock adds up to: all of it, or nothing and 503.
+//! `GET /api/inventory/health` tells operators and services the totals of the stock: of all products, or a 503.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use trackops_lambda::http::{Answer, Call, header_text, json};
 use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
 
-/// How long totals are given again, and may be kept by who asked.
+/// How long the same totals are given again, and may be cached by the caller.
 const FRESH_FOR: Duration = Duration::from_secs(30);
 
 /// The function is ended after 10 seconds.
@@ -35,7 +35,7 @@ struct TotalsView {
     computed_at: Timestamp,
 }
 
-/// The totals of the last time, with the moment from which they are as old as they say.
+/// The totals of the last count, with the moment when they were counted.
 #[derive(Default)]
 pub struct LastTotals(Mutex<Option<(Instant, TotalsView)>>);
 
@@ -60,7 +60,7 @@ pub async fn handle(inventory: &Inventory, last: &LastTotals, call: Call) -> Ans
     {
         return answer(left, &view);
     }
-    // As old as the first item that was read.
+    // The totals are as old as the first item that was read.
     let computed_at = Timestamp::now();
     let totals = within(BUDGET, inventory.totals()).await?;
     let view = TotalsView {
@@ -84,7 +84,7 @@ fn wants_new(request: &Request) -> bool {
     directives.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
-/// Totals of a part would be wrong ones.
+/// Totals of only some products would be wrong.
 async fn within(
     budget: Duration,
     totals: impl Future<Output = Result<Totals, StoreError>>,

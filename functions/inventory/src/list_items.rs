@@ -17,7 +17,7 @@ pub async fn handle(inventory: &Inventory, cursors: &Cursors, call: Call) -> Ans
         ItemFilter { category: query.take("category"), low_stock: query.boolean("lowStock") };
     query.finish()?;
     if filter.low_stock.is_some() {
-        // It would tell what is not shown to customers.
+        // The filter would show customers what they may not see.
         call.caller.must_be(&[Role::Operator, Role::Service])?;
     }
     let list = cursors.of("items", &call.caller, &filter).await?;

@@ -1,5 +1,6 @@
-//! Consumes `inventory.low_stock`: tells the topic `LowStock` what has to be ordered, once for each event however often it
-//! comes. It is told again only if this function dies, or loses SNS's answer, between telling and noting it.
+//! Consumes `inventory.low_stock`: publishes to the topic `LowStock` which product has to be ordered, once for each
+//! event however often the event comes. It publishes again only if this function dies, or SNS's answer is lost, before
+//! the event is noted as published.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::MessageAttributeValue;
@@ -29,10 +30,10 @@ pub async fn handle(low_stock: &LowStock, event: Event) -> Result<(), RecordErro
     match low_stock.notices.turn(&event.id).await? {
         Turn::Yours => {}
         Turn::Told => return Ok(()),
-        // Were it taken for told, nobody would tell it if the other one died.
+        // If this counted as published, nobody would publish it when the other copy dies.
         Turn::Taken => return Err(StoreError::Busy("another copy is being told".into()).into()),
     }
-    // By it a subscriber can tell a repetition.
+    // With this id a subscriber can recognise a repetition.
     let id =
         MessageAttributeValue::builder().data_type("String").string_value(&event.id).build()?;
     let publish = low_stock.client.publish().topic_arn(&low_stock.topic);
@@ -41,7 +42,7 @@ pub async fn handle(low_stock: &LowStock, event: Event) -> Result<(), RecordErro
     Ok(low_stock.notices.told(&event.id).await?)
 }
 
-/// At most 100 characters of ASCII ("Publish", SNS API reference): a product id has 64.
+/// At most 100 characters of ASCII ("Publish", SNS API reference); a product id has at most 64.
 fn subject(about: &InventoryLowStock) -> String {
     format!("Low stock: {}", about.product_id)
 }

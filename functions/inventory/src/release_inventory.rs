@@ -1,4 +1,4 @@
-//! Saga: gives back what an order holds, and keeps it from ever holding anything again. Safe to repeat.
+//! Saga: gives back the units that an order holds, and makes sure that it never holds any again. Safe to repeat.
 
 use trackops_aws::inventory::{Inventory, ReservationError};
 use trackops_domain::reservation::{Reservation, ReservationState};
@@ -13,12 +13,13 @@ pub async fn handle(inventory: &Inventory, input: Input) -> Result<Output, TaskE
             Ok(Output { state: reservation.state, outcome })
         }
         Err(ReservationError::Store(error)) => Err(error.into()),
-        // Shipped units do not come back by cancelling; somebody has to look.
+        // Cancelling does not bring shipped units back; a person must look at it.
         Err(error) => Err(TaskError::broken(error)),
     }
 }
 
-/// Whether units were held and came back; a tombstone has no lines, and those of a refusal were never taken.
+/// Whether units were held and came back. A tombstone has no lines, and the units of a refused reservation were never
+/// taken.
 fn gave_back(reservation: &Reservation) -> bool {
     reservation.state == ReservationState::Released && !reservation.lines.is_empty()
 }

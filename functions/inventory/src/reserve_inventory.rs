@@ -1,4 +1,4 @@
-//! Saga: reserves all lines of an order, or none. Safe to repeat: what is recorded is the answer.
+//! Saga: reserves all lines of an order, or none. Safe to repeat: the answer is the recorded outcome.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use trackops_domain::reservation::{Line, ReservationState};
 use trackops_domain::{Cause, OrderId, Timestamp};
 use trackops_lambda::task::TaskError;
 
-/// The hold outlives the payment deadline by this, so that a payment in time always finds its stock.
+/// The hold lasts this much longer than the payment deadline, so that a payment in time always finds its stock.
 const GRACE: Duration = Duration::from_secs(300);
 
 #[derive(Deserialize)]

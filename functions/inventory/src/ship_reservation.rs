@@ -10,7 +10,7 @@ pub async fn handle(inventory: &Inventory, event: Event) -> Result<(), Reservati
     let Data::OrderStatusUpdated(order) = &event.data else {
         return Err(StoreError::unexpected(&event).into());
     };
-    // A rule of EventBridge lets nothing else through; a topic of Kafka carries all.
+    // An EventBridge rule lets only these events through; a Kafka topic carries all events of its type.
     if order.status == OrderStatus::Shipped {
         inventory.ship(&order.order_id, &event.as_cause()).await?;
     }

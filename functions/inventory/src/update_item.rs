@@ -1,5 +1,5 @@
-//! `PUT /api/inventory/items/{id}` changes a product, and adjusts its stock. No count is ever overwritten, and a change is
-//! made once, whatever happens between its write and its repetition.
+//! `PUT /api/inventory/items/{id}` changes a product, and adjusts its stock. It never overwrites a count, and it makes
+//! a change once, whatever happens between the write and a repetition of the request.
 
 use lambda_http::http::StatusCode;
 use trackops_aws::aggregate::Write;
@@ -21,7 +21,8 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let sku: Sku = path_param(&call.request, "id", not_found)?;
     let asked = body(&call.request)?;
     let conditions = Preconditions::of(call.request.headers())?;
-    // Two adjustments that are alike may be two, also of one caller; whatever else is set is the same when it is set twice.
+    // Two equal adjustments may both be meant, even from the same caller. Setting any other field twice has the same
+    // effect as setting it once.
     let repetition = Repetition::of(&call, &conditions, !asked.has("adjustment"))?;
     let decide = |item: Option<StockItem>| {
         let item = item.ok_or_else(not_found)?;
@@ -35,7 +36,7 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     repetition.answer(once)
 }
 
-/// What is left out stays as it is; `null` takes away what need not be there.
+/// A field that is left out does not change; `null` removes an optional field.
 fn change(body: &mut Object<'_>, currency: Currency) -> Option<ItemChange> {
     let quantity = || integer(0..=MAX_ON_HAND);
     Some(ItemChange {
@@ -60,7 +61,7 @@ fn adjustment(body: &mut Object<'_>) -> Option<Adjustment> {
     Some(Adjustment { quantity: quantity?, reason: reason? })
 }
 
-/// What the stock does not allow.
+/// A change that the stock does not allow.
 pub(crate) fn refused(refusal: BadChange) -> Problem {
     if refusal == BadChange::MaxBelowMin {
         return Problem::field("/maxStockLevel", refusal);

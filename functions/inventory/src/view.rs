@@ -13,7 +13,7 @@ pub fn not_found() -> Problem {
     Problem::not_found("product-not-found", "There is no such product.")
 }
 
-/// For those who work here.
+/// For operators and services.
 pub fn show(status: StatusCode, item: StockItem) -> Answer {
     let version = item.version;
     let view = ItemView::of(item, Role::Operator).map_err(Problem::internal)?;
@@ -40,7 +40,7 @@ pub struct ItemView {
     version: u64,
 }
 
-/// How many there are, and what others have taken of them: not for customers, who see whether there are any.
+/// How many units there are, and how many others have taken. Customers see only whether there are any.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct UnitsView {
@@ -72,7 +72,7 @@ impl UnitsView {
 }
 
 impl ItemView {
-    /// What this role may see of it.
+    /// The fields that this role may see.
     pub fn of(item: StockItem, role: Role) -> Result<Self, BadMoney> {
         Ok(Self {
             units: (role != Role::Customer).then(|| UnitsView::of(&item)),

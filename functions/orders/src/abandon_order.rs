@@ -1,4 +1,4 @@
-//! Saga: it cannot go forward, so the order is locked as CANCELLING before anything is undone. Safe to repeat.
+//! Saga: the saga cannot go forward, so the order is locked as CANCELLING before anything is undone. Safe to repeat.
 
 use serde::Deserialize;
 use trackops_aws::orders::Orders;
@@ -14,7 +14,7 @@ pub struct Input {
     error: Failure,
 }
 
-/// What `Catch` of the state machine hands over.
+/// The error that `Catch` of the state machine passes on.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Failure {
@@ -32,7 +32,7 @@ pub async fn handle(orders: &Orders, input: Input) -> Result<Step, TaskError> {
     };
     let StepInput { order_id, cause, .. } = &input.step;
     let recorded = orders.record(order_id, abandon, &input.step.author(), cause).await;
-    // Not when a customer's cancellation was what stopped it: an alarm hangs on this line.
+    // Not logged when a customer's cancellation stopped the run: an alarm counts this line.
     if let Ok(order) = &recorded
         && order.reason == Some(Reason::Failure)
         && reason == Reason::Failure
@@ -42,14 +42,16 @@ pub async fn handle(orders: &Orders, input: Input) -> Result<Step, TaskError> {
     outcome(recorded)
 }
 
-/// `None`: no decision of ours, or one of a newer version, which this one must not take for a failure.
+/// `None`: the error is not an outcome of our steps, or it is an outcome of a newer version, which must not count as a
+/// failure.
 fn reason(error: &str) -> Option<Reason> {
     match error {
         "OutOfStock" => Some(Reason::OutOfStock),
         "PaymentOverdue" => Some(Reason::PaymentDeadline),
         "PaymentDeclined" => Some(Reason::PaymentDeclined),
         "ReservationLost" => Some(Reason::ReservationExpired),
-        // The second finds an order that is CANCELLING, which keeps its reason; one that is not was undone by hand.
+        // With `OrderCancelling` the order is CANCELLING and keeps its reason. If it is not, somebody changed it by
+        // hand.
         "Broken" | "OrderCancelling" => Some(Reason::Failure),
         _ => None,
     }
@@ -67,7 +69,7 @@ mod tests {
         serde_json::from_str(include_str!("../../../infra/saga.asl.json")).unwrap()
     }
 
-    /// The errors that lead from a state to another: each with the state it was raised by.
+    /// The errors that lead from one state to another, each with the state that raised it.
     fn caught(next: &str) -> Vec<(String, String)> {
         let saga = saga();
         let states = saga["States"].as_object().unwrap();

@@ -12,7 +12,7 @@ pub fn actor(caller: &Caller) -> Actor {
     Actor { role, subject: Some(caller.subject.clone()) }
 }
 
-/// Customers learn the role alone, unless it was themselves: who works here is not theirs to know.
+/// Customers see only the role, unless they did it themselves: they may not know who our operators are.
 pub fn shown_to(caller: &Caller, actor: Actor) -> Actor {
     let myself = actor == self::actor(caller);
     let subject = actor.subject.filter(|_| myself || caller.role != Role::Customer);

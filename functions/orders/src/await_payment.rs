@@ -1,4 +1,4 @@
-//! Saga: the provider answers later; the order waits for it until its payment deadline. Safe to repeat.
+//! Saga: the provider answers later; the order waits for the answer until its payment deadline. Safe to repeat.
 
 use trackops_aws::orders::Orders;
 use trackops_domain::order::Fact;

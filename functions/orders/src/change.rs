@@ -1,4 +1,4 @@
-//! Changing an order for a caller: only theirs, only the version they saw, only what its status allows.
+//! Changing an order for a caller: only an order that they may see, in the version they saw, as its status allows.
 
 use lambda_http::http::StatusCode;
 use trackops_aws::aggregate::Write;
@@ -21,8 +21,8 @@ const CHANGES: [(Fact, &str); 4] = [
     (Fact::CancelRequested, "cancellation"),
 ];
 
-/// The order after `fact`, as `status`. A change that this caller made before is answered as it was then: by its
-/// `Idempotency-Key`, or by the version in `If-Match`, which it was made from.
+/// The order after `fact`, as `status`. If this caller made the same change before, the answer is the first one again.
+/// The change is recognised by its `Idempotency-Key`, or by the version in `If-Match` from which it was made.
 pub async fn change(
     orders: &Orders,
     id: &OrderId,
@@ -48,7 +48,8 @@ pub async fn change(
         Ok::<_, Problem>(versioned(status, order.version, &OrderView::try_from(order.clone())?))
     };
     let (table, key) = (orders.table(), Order::key(id));
-    // Only who gives a key pays for its record: the order itself knows what was made of a version.
+    // Only a request with a key costs a record of its answer. Without a key the order itself knows which change was
+    // made to a version.
     if idempotency::key(&call.request)?.is_none() {
         return show(&table.decide(&key, decide).await?);
     }

@@ -1,4 +1,5 @@
-//! `POST /api/orders` places an order at the catalogue's prices. Repeating it with the same `Idempotency-Key` places one.
+//! `POST /api/orders` places an order at the catalogue's prices. Repeating it with the same `Idempotency-Key` places
+//! only one.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub struct AddressBody {
     phone_number: Option<String>,
 }
 
-/// What is asked for, checked but not yet priced.
+/// The request, checked but not yet priced.
 #[derive(Debug)]
 struct Asked {
     customer_id: CustomerId,
@@ -97,7 +98,8 @@ pub async fn handle(
     }
 }
 
-/// Whose key it is. Keys of reservations are those of `reservations/<subject>`: no subject may make an order's the same.
+/// Whose key it is. The keys of reservations belong to `reservations/<subject>`, so no subject can make a key of an
+/// order equal to one of them.
 fn principal(subject: &CustomerId) -> Cow<'_, str> {
     match subject.as_str() {
         subject if subject.contains('/') => format!("orders/{subject}").into(),
@@ -113,7 +115,7 @@ fn created(order: Order) -> Answer {
     Ok(response)
 }
 
-/// The answer that the first request got, whatever became of the order since.
+/// The answer that the first request got, whatever has happened to the order since.
 fn replay(first: Order, request_hash: &str) -> Answer {
     if first.request_hash != request_hash {
         return Err(idempotency::reused());
@@ -121,7 +123,7 @@ fn replay(first: Order, request_hash: &str) -> Answer {
     Ok(idempotency::replayed(created(first.as_placed())?))
 }
 
-/// Customers order for themselves; operators and services say for whom.
+/// Customers order for themselves; operators and services say for whom they order.
 fn check(body: Input, caller: &Caller) -> Result<Asked, Problem> {
     let asked = body.read(|body| asked(body, caller))?;
     if caller.may_see(&asked.customer_id) { Ok(asked) } else { Err(Problem::forbidden()) }
@@ -181,7 +183,8 @@ impl From<Address> for AddressBody {
 
 async fn price(products: &Products, asked: &Asked) -> Result<Vec<Line>, Problem> {
     let skus: Vec<Sku> = asked.quantities.keys().cloned().collect();
-    // Who names a total has seen the price, and must not be refused for an older one.
+    // A caller who gives a total has seen the price. The order must not be refused because we still have an older
+    // price.
     let mut known = match asked.total {
         Some(_) => products.find_now(&skus).await?,
         None => products.find(&skus).await?,
@@ -302,7 +305,7 @@ mod tests {
     #[test]
     fn no_two_subjects_share_a_key_and_none_has_one_of_reservations() {
         let named = |subject: &str| principal(&subject.parse().unwrap()).into_owned();
-        // As it always was: the keys of those who have used one stay theirs.
+        // This must never change, so that keys that were used before still find their orders.
         assert_eq!(named("auth0|alice"), "auth0|alice");
         assert_eq!(named("reservations/alice"), "orders/reservations/alice");
         assert_eq!(named("orders/reservations/alice"), "orders/orders/reservations/alice");

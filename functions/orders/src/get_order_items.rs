@@ -1,4 +1,4 @@
-//! `GET /api/orders/{id}/items` shows what was ordered, at the prices of then.
+//! `GET /api/orders/{id}/items` shows what was ordered, at the prices of the time of the order.
 
 use lambda_http::http::StatusCode;
 use serde::Serialize;

@@ -1,5 +1,5 @@
-//! `GET /api/orders/{id}/timeline` shows what happened to an order, when and by whom: the steps of its saga and what
-//! inventory and payments told of it included.
+//! `GET /api/orders/{id}/timeline` shows what happened to an order, when and by whom. This includes the steps of its
+//! saga, and what inventory and payments told about it.
 
 use lambda_http::http::StatusCode;
 use serde::Serialize;
@@ -26,7 +26,7 @@ struct TimelineView {
 
 #[derive(Serialize)]
 struct EntryView {
-    /// A step's is its end.
+    /// For a step, the time when it ended.
     at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<Actor>,
@@ -38,7 +38,7 @@ struct EntryView {
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE", rename_all_fields = "camelCase")]
 enum What {
     Status {
-        /// The version that the order became by it.
+        /// The version of the order after this change.
         version: u64,
         status: OrderStatus,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +65,7 @@ pub async fn handle(orders: &Orders, call: Call) -> Answer {
     let found = found.filter(|(order, _)| call.caller.may_see(&order.customer_id));
     let (order, outcomes) = found.ok_or_else(Problem::order_not_found)?;
     let view = TimelineView { order_id: id, entries: entries(order, outcomes, &call.caller) };
-    // Not the order's version: what is noted of it leaves that as it was.
+    // A hash, not the order's version: noting an outcome does not change the version.
     Ok(tagged(json(StatusCode::OK, &view)))
 }
 
@@ -93,8 +93,8 @@ fn entries(order: Order, outcomes: Vec<Outcome>, caller: &Caller) -> Vec<EntryVi
         let actor = entry.actor.map(|actor| shown_to(caller, actor));
         entries.push(EntryView { at: entry.at, actor, what });
     }
-    // Stable: at one moment an outcome comes before the end of the step that it is of, and a step before the status that
-    // it led to.
+    // The sort is stable. At the same moment, an outcome comes before the end of its step, and a step before the status
+    // that it led to.
     entries.sort_by_key(|entry| entry.at);
     entries
 }

@@ -1,4 +1,4 @@
-//! `GET /api/orders` lists orders, newest first: customers see their own, operators and services all.
+//! `GET /api/orders` lists orders, newest first: customers see their own orders, operators and services all.
 
 use trackops_aws::order_list::{Filter, Position};
 use trackops_aws::orders::Orders;
@@ -40,7 +40,7 @@ fn filter(query: &mut Query) -> Filter {
     filter
 }
 
-/// Customers see only what is theirs, and may say so.
+/// Customers see only their own orders; they may give their own id as a filter.
 fn within_sight(filter: Filter, caller: &Caller) -> Result<Filter, Problem> {
     match &filter.customer {
         Some(customer) if !caller.may_see(customer) => Err(Problem::forbidden()),

@@ -1,4 +1,5 @@
-//! Consumes what inventory and payments tell of an order, and notes it for the order's timeline. Duplicates and disorder change nothing.
+//! Consumes the events of inventory and payments about an order, and notes them for the order's timeline. Duplicates
+//! and disorder change nothing.
 
 use trackops_aws::StoreError;
 use trackops_aws::orders::Orders;

@@ -8,7 +8,7 @@ use trackops_lambda::http::Answer;
 
 use crate::saga::Sagas;
 
-/// Without a bus when that is Kafka, which orders do not reach: the relay's health tells of it.
+/// There is no bus here when the bus is Kafka, because orders do not reach Kafka. The relay's health shows it.
 pub async fn handle(orders: &Orders, sagas: &Sagas, bus: Option<&Bus>) -> Answer {
     let table = orders.table();
     let bus = OptionFuture::from(bus.map(Bus::check));

@@ -1,4 +1,4 @@
-//! What inventory and payments told of an order, as the API shows it.
+//! What inventory and payments told about an order, as the API shows it.
 
 use serde::Serialize;
 use trackops_domain::Sku;
@@ -31,7 +31,7 @@ pub enum OutcomeView {
 pub struct ShortageView {
     product_id: Sku,
     requested: u32,
-    /// At that moment. Not told to customers, who would see by it what others have ordered.
+    /// Units available at that moment. Not shown to customers, who could tell from it what others have ordered.
     #[serde(skip_serializing_if = "Option::is_none")]
     available: Option<u32>,
 }

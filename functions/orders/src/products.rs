@@ -1,4 +1,4 @@
-//! What is sold and for how much: our own projection, and inventory asked once for what it lacks.
+//! Products and their prices: from our own projection, and from inventory if the projection does not have them.
 
 use std::collections::HashMap;
 
@@ -75,12 +75,12 @@ impl Products {
         Self { recent: Recent::new(), catalogue, inventory, get_item_function }
     }
 
-    /// Those of `skus` that exist, as they are or were a few seconds ago.
+    /// The products among `skus` that exist, as they are now or were a few seconds ago.
     pub async fn find(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
         self.recent.find(skus, Timestamp::now(), async |skus| self.look_up(skus).await).await
     }
 
-    /// Those of `skus` that exist, as they are.
+    /// The products among `skus` that exist, as they are now.
     pub async fn find_now(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
         self.recent.find_now(skus, Timestamp::now(), async |skus| self.look_up(skus).await).await
     }
@@ -92,7 +92,7 @@ impl Products {
             return Ok(known);
         }
         let asked = self.ask(&missing).await?;
-        // They are known now; what is not kept costs the next one who asks for it.
+        // The products are known now. If keeping one fails, the next order only has to ask again.
         join_all(asked.iter().map(async |product| {
             if let Err(error) = self.catalogue.project(product).await {
                 tracing::warn!(error = chain(&error), "a product was not kept in the catalogue");
@@ -103,7 +103,7 @@ impl Products {
         Ok(known)
     }
 
-    /// One invocation, however many they are.
+    /// One invocation, however many products are asked for.
     async fn ask(&self, skus: &[&Sku]) -> Result<Vec<Product>, StoreError> {
         #[derive(Deserialize)]
         struct Answer {

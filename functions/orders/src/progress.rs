@@ -1,4 +1,4 @@
-//! What a run of the saga tells of itself to the steps that write the order, which store it with their change.
+//! What a run of the saga tells about itself. The steps that write the order store it together with their change.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,18 +9,18 @@ use trackops_domain::saga::{Run, SUCCEEDED, Step};
 /// Characters of an error's name that are kept: a function that crashes may give a long one.
 const MAX_OUTCOME: usize = 64;
 
-/// As `Arguments` of the state machine puts it together.
+/// The input that `Arguments` of the state machine makes.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Progress {
     instance: String,
     direction: Direction,
     started_at: Timestamp,
-    /// The last is the one that is told this.
+    /// The last step is the one that gets this input.
     steps: Vec<Taken>,
 }
 
-/// The `State` of Step Functions' context object, and what came of it.
+/// The `State` of Step Functions' context object, and the outcome of the step.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Taken {
@@ -28,11 +28,11 @@ struct Taken {
     entered_time: Timestamp,
     #[serde(default)]
     retry_count: u32,
-    /// None while it is under way.
+    /// `None` while the step is under way.
     outcome: Option<String>,
 }
 
-/// A step ends when the next begins; the last, which is under way, when it has changed the order.
+/// A step ends when the next one begins. The last step is under way; it ends when it has changed the order.
 fn steps(taken: Vec<Taken>) -> Vec<Step> {
     let entered: Vec<_> = taken.iter().map(|taken| taken.entered_time).collect();
     let ends = entered.iter().skip(1).chain(entered.last()).copied();
@@ -49,7 +49,8 @@ fn steps(taken: Vec<Taken>) -> Vec<Step> {
     taken.into_iter().zip(ends).map(step).collect()
 }
 
-/// The run as the author of a change. What it did must not fail for what it tells, so what cannot be read is left out.
+/// The run as the author of a change. A part of the input that cannot be read is left out: it must not make the step
+/// fail.
 pub fn author(told: Option<&Value>) -> Author {
     let read = told.map(Progress::deserialize).transpose();
     let progress = read.unwrap_or_else(|error| {

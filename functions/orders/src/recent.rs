@@ -8,19 +8,19 @@ use trackops_aws::StoreError;
 use trackops_aws::catalogue::Product;
 use trackops_domain::{Sku, Timestamp};
 
-/// How long an order may go by what was looked up: an older price holds this much longer.
+/// How long an order may use a product that was looked up: an old price stays valid this much longer.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
-/// How long what was not found is not looked up again: a new product can be ordered this much later.
+/// How long a product that was not found is not looked up again: a new product can be ordered this much later.
 const UNKNOWN_FOR: Duration = Duration::from_secs(2);
 
-/// Products kept, of some 300 bytes each; those asked for least give way.
+/// How many products are kept, of some 300 bytes each. The least used ones are dropped first.
 const MOST: usize = 1000;
 
 pub struct Recent {
-    /// With the time of the wall: the other clock may stand still while the environment is frozen.
+    /// With wall-clock time: the monotonic clock may stand still while the environment is frozen.
     products: Cache<Sku, (Timestamp, Product)>,
-    /// Of their own, so that made-up ids do not push out what is sold.
+    /// In a cache of their own, so that made-up ids do not push out real products.
     unknown: Cache<Sku, Timestamp>,
 }
 
@@ -29,7 +29,7 @@ impl Recent {
         Self { products: Cache::new(MOST), unknown: Cache::new(MOST) }
     }
 
-    /// Those of `skus` that exist; `look_up` is asked for what is not known, or not any more.
+    /// The products among `skus` that exist. `look_up` is asked for products that are not kept, or not any more.
     pub async fn find(
         &self,
         skus: &[Sku],
@@ -43,7 +43,8 @@ impl Recent {
         Ok(found)
     }
 
-    /// Those of `skus` that exist, as they are at `now`; only what has just not been there is not looked up.
+    /// The products among `skus` that exist, as they are at `now`. All are looked up, except those that were just not
+    /// found.
     pub async fn find_now(
         &self,
         skus: &[Sku],
@@ -78,7 +79,7 @@ impl Recent {
     }
 }
 
-/// No longer so when the clock was set back.
+/// Not fresh either if the clock was set back.
 fn is_fresh(at: Timestamp, now: Timestamp, kept_for: Duration) -> bool {
     at <= now && now.since(at) < kept_for
 }

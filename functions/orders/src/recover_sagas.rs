@@ -1,4 +1,4 @@
-//! Every minute: runs the saga of orders that are past their time and not at rest. No order is left behind.
+//! Every minute: runs the saga of orders that are past their `due_at`, so that no order is left behind.
 
 use serde_json::Value;
 use trackops_aws::StoreError;
@@ -9,12 +9,12 @@ use trackops_lambda::task::TaskError;
 
 use crate::saga::Sagas;
 
-/// Takes no input: the schedule's event says nothing that matters.
+/// Ignores its input: the schedule's event has nothing that it needs.
 pub async fn handle(orders: &Orders, sagas: &Sagas, _: Value) -> Result<Recovered, TaskError> {
     recover(orders.table(), |id| run(orders, sagas, id)).await
 }
 
-/// Where a payment is overdue, its step says so; one that came in time counts, however late this is.
+/// If a payment is overdue, the saga's step says so. A payment that came in time counts, however late this run is.
 async fn run(orders: &Orders, sagas: &Sagas, id: OrderId) -> Result<Helped, StoreError> {
     let Some(order) = orders.find(&id).await? else {
         return Err(StoreError::corrupt("it is due, but not there"));

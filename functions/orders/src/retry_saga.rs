@@ -1,4 +1,4 @@
-//! `POST /api/orders/{id}/saga/retry` runs the saga of an order again, now. Always right, safe to repeat.
+//! `POST /api/orders/{id}/saga/retry` runs the saga of an order again, now. Always safe, also to repeat.
 
 use lambda_http::http::StatusCode;
 use trackops_aws::orders::Orders;

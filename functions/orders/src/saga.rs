@@ -1,4 +1,4 @@
-//! Running the saga of an order: always right, at any time, even when it is running already.
+//! Running the saga of an order: safe at any time, even when it is running already.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ pub struct Sagas {
     state_machine: String,
 }
 
-/// Everything the steps need; they look up nothing of the order but its status.
+/// Everything that the steps need. Of the order itself they look up only the status.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Input {
@@ -31,7 +31,7 @@ struct Input {
     payment_deadline: Timestamp,
     /// The payment deadline has passed: the payment is looked at before anything is reserved.
     overdue: bool,
-    /// The recovery has tried for so long that the order is given up if somebody has to look at it.
+    /// The recovery has tried for so long that a step that says `Broken` now gives the order up.
     last_try: bool,
     cause: Cause,
 }
@@ -60,7 +60,7 @@ impl Sagas {
         Self { client, state_machine }
     }
 
-    /// Whether the state machine is there.
+    /// Whether the state machine can be reached.
     pub async fn check(&self) -> Result<(), StoreError> {
         let describe = self.client.describe_state_machine();
         describe.state_machine_arn(&self.state_machine).send().await?;
@@ -72,7 +72,7 @@ impl Sagas {
         let Some(input) = Input::of(order, Timestamp::now(), cause) else { return Ok(()) };
         let direction = input.direction;
         let input = serde_json::to_string(&input).map_err(StoreError::corrupt)?;
-        // A name of its own for each run: a run that failed must not keep the next one from starting.
+        // Each run has a new name, so that a run that failed does not keep the next one from starting.
         let name = format!("{}-{}", order.id, Uuid::now_v7().simple());
         let start = self.client.start_execution().state_machine_arn(&self.state_machine);
         start.name(name).input(input).send().await?;
@@ -81,7 +81,7 @@ impl Sagas {
     }
 }
 
-/// What every step on an order is told.
+/// The input of every step on an order.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepInput {
@@ -96,17 +96,17 @@ impl StepInput {
     }
 }
 
-/// What a step on an order answers.
+/// The answer of a step on an order.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     order_id: OrderId,
     status: OrderStatus,
-    /// Whether what was done for the order has to be undone.
+    /// Whether the run has to undo what was done for the order.
     given_up: bool,
 }
 
-/// A fact that cannot be true of the order means that another run has given it up.
+/// If the order's status does not allow a fact, another run has given the order up.
 pub fn outcome(recorded: Result<Order, RecordError>) -> Result<Step, TaskError> {
     match recorded {
         Ok(order) => Ok(Step {

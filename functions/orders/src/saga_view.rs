@@ -6,7 +6,8 @@ use trackops_domain::saga::{Run, SUCCEEDED, Step};
 use trackops_domain::{OrderId, Timestamp};
 use trackops_lambda::identity::{Caller, Role};
 
-/// The outcomes that a customer is told: what became of the order is theirs to know, what broke is not.
+/// The outcomes that a customer sees. Customers may know what happened to the order, but not what failed inside the
+/// system.
 const FOR_CUSTOMERS: [&str; 11] = [
     SUCCEEDED,
     "NothingToRefund",
@@ -21,7 +22,7 @@ const FOR_CUSTOMERS: [&str; 11] = [
     "OrderCancelling",
 ];
 
-/// What they are told of any other.
+/// What customers see in place of any other outcome.
 const FAILED: &str = "Failed";
 
 #[derive(Debug, Serialize)]
@@ -34,7 +35,7 @@ pub struct SagaView {
     reason: Option<Reason>,
     /// Nobody has to do anything for the order now.
     at_rest: bool,
-    /// When the recovery runs it again if nothing happens before.
+    /// When the recovery runs the saga again, if nothing happens before that.
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<Timestamp>,
     payment_deadline: Timestamp,

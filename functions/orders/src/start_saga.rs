@@ -1,4 +1,5 @@
-//! Consumes what changes where an order has to go, and runs its saga. Duplicates and disorder only run it again.
+//! Consumes the events that change the direction of an order's saga, and runs the saga. Duplicates and disorder only
+//! run it again.
 
 use trackops_aws::StoreError;
 use trackops_aws::orders::Orders;
@@ -17,14 +18,15 @@ pub async fn handle(orders: &Orders, sagas: &Sagas, event: Event) -> Result<(), 
     }
 }
 
-/// The order that has to go elsewhere now: what the rules of EventBridge let through. A topic of Kafka carries all.
+/// The order whose saga has to run now. EventBridge rules let only these events through; a Kafka topic carries all
+/// events of its type.
 fn sent_on(data: &Data) -> Option<OrderId> {
     match data {
         Data::OrderCreated(order) => Some(order.order_id),
         Data::OrderStatusUpdated(order) => {
             (order.status == OrderStatus::Cancelling).then_some(order.order_id)
         }
-        // A run of the saga waits for the answer to a payment that was CHARGING.
+        // If the payment was CHARGING, a run of the saga is already waiting for the answer.
         Data::PaymentProcessed(payment) | Data::PaymentFailed(payment) => {
             (payment.previous_state != PaymentState::Charging).then_some(payment.order_id)
         }

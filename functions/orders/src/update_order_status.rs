@@ -12,7 +12,7 @@ use trackops_lambda::problem::Problem;
 
 use crate::change::change;
 
-/// The stages that people bring an order to; the saga does the others.
+/// The statuses that operators and services set; the saga sets the others.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum Stage {

@@ -37,14 +37,14 @@ pub async fn handle(
         method: input.payment_method,
         wanted_until: input.payment_deadline,
     };
-    // Past the deadline nothing is asked for any more; what was asked for before may have come in time.
+    // After the deadline no new charge is made. A charge that was made before may have been paid in time.
     if input.payment_deadline <= Timestamp::now() && payments.find(&input.order_id).await?.is_none()
     {
         return Err(payment_overdue());
     }
     let intended = Payment::intended(input.order_id, intent, Timestamp::now(), input.cause.clone());
     let mut payment = payments.intend(intended).await?;
-    // Also when another run is asking just now, or one died while it asked: the key makes it one charge.
+    // Asked even if another run is asking now, or died while it asked: under the same key there is only one charge.
     if let (PaymentState::Charging, Some(intent)) = (payment.state, &payment.intent) {
         if payment.is_overdue(Timestamp::now()) {
             return Err(payment_overdue());
@@ -61,9 +61,10 @@ pub async fn handle(
     match payment.state {
         S::Paid => Ok(Output { state: payment.state }),
         S::Declined => Err(TaskError::outcome("PaymentDeclined", "the provider declined")),
-        // Only what has no outcome yet can be overdue: a payment in time counts, however late it is looked at.
+        // Only a payment without an outcome can be overdue. A payment that came in time counts, however late a run
+        // looks at it.
         S::Awaiting if payment.is_overdue(Timestamp::now()) => Err(payment_overdue()),
-        // Given up past the deadline, be it by the recovery of payments while the order was waiting.
+        // The payment was given up after the deadline, perhaps by `recover-refunds` while the order was waiting.
         S::Voided | S::Refunding | S::Refunded if payment.is_overdue(Timestamp::now()) => {
             Err(payment_overdue())
         }
@@ -79,7 +80,7 @@ fn payment_overdue() -> TaskError {
     TaskError::outcome("PaymentOverdue", "the payment deadline has passed")
 }
 
-/// An outcome for certain: when the provider does not answer it is asked what it knows.
+/// A certain outcome: when the provider does not answer the charge, it is asked what it knows about it.
 async fn ask(
     provider: &impl Provider,
     key: &OrderId,
@@ -90,7 +91,7 @@ async fn ask(
         Err(error @ ProviderError::Refused(_)) => Err(TaskError::broken(error)),
         Err(ProviderError::Unknown(cause)) => match provider.find(key).await {
             Ok(Some(charge)) => Ok(charge),
-            // Not there yet, or the provider is down: the next try asks under the same key.
+            // The charge is not there yet, or the provider is down: the next try asks under the same key.
             Ok(None) => Err(TaskError::busy(ProviderError::Unknown(cause))),
             Err(error) => Err(TaskError::busy(error)),
         },

@@ -1,7 +1,7 @@
 //! The port to a payment provider. An adapter for a real one implements `Provider`.
 //!
-//! The idempotency key of a charge is the order's id: whatever is asked again under a key, the provider
-//! does once.
+//! The idempotency key of a charge is the order's id. If a call is repeated under the same key, the provider does it
+//! once.
 
 use std::error::Error;
 use std::future::Future;
@@ -10,24 +10,24 @@ use serde::{Deserialize, Serialize};
 use trackops_domain::OrderId;
 use trackops_domain::payment::Intent;
 
-/// What became of a charge.
+/// The outcome of a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Charge {
     Paid,
     Declined,
-    /// Told later, through the webhook.
+    /// The provider answers later, through the webhook.
     Pending,
 }
 
-/// What became of a charge that is not wanted any more.
+/// The outcome of the void of a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Void {
     /// No money was taken under this key, and none ever will be.
     NotTaken,
-    /// It was too late: there is money to refund.
+    /// The void came too late: there is money to refund.
     Taken,
-    /// It cannot be recalled and may still take money; the webhook will tell.
+    /// The charge cannot be recalled and may still take money; the webhook will say which.
     Undecided,
 }
 

@@ -1,5 +1,6 @@
-//! `POST /api/payments/webhook` hears from the provider. Verified, then stored before anything acts on it; safe to repeat.
-//! What this version does not know is passed over or kept, never refused: a provider may add to what it says.
+//! `POST /api/payments/webhook` receives the provider's notices. A notice is verified, then stored, before anything
+//! acts on it. Safe to repeat. Unknown fields are ignored and unknown outcomes kept, never refused: a provider may add
+//! to its notices.
 
 use std::collections::BTreeSet;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -20,10 +21,10 @@ use trackops_lambda::problem::Problem;
 use crate::provider::Charge;
 use crate::signature::{SIGNATURE, TIMESTAMP, verify};
 
-/// Characters of an outcome, also of one that we do not know.
+/// Characters of an outcome, known or unknown.
 const MAX_OUTCOME: usize = 64;
 
-/// Unknown fields that are remembered as noted.
+/// How many unknown fields are remembered as already logged.
 const MAX_NOTED: usize = 100;
 
 /// What the provider tells.
@@ -63,7 +64,7 @@ pub async fn handle(
             payments.record(&told.charge_key, fact, &cause).await
         }
         None => {
-            // An alarm hangs on this line.
+            // An alarm counts this line.
             let (order_id, outcome) = (told.charge_key, &told.outcome);
             tracing::error!(%order_id, outcome, "the provider says what this version does not know");
             payments.keep(&told.charge_key, outcome).await
@@ -88,7 +89,7 @@ pub async fn handle(
     }
 }
 
-/// What came: a [`Notice`], or one of a newer version of the provider.
+/// What the provider sent: a [`Notice`], or a notice of a newer version of the provider.
 #[derive(Debug)]
 struct Told {
     charge_key: OrderId,
@@ -96,7 +97,7 @@ struct Told {
 }
 
 impl Told {
-    /// `None`: a word that this version does not know.
+    /// `None`: an outcome that this version does not know.
     fn outcome(&self) -> Option<Charge> {
         Charge::deserialize(IntoDeserializer::<NoSuchWord>::into_deserializer(
             self.outcome.as_str(),
@@ -111,7 +112,7 @@ fn told(body: &mut Object<'_>) -> Option<Told> {
     Some(Told { charge_key: charge_key?, outcome: outcome? })
 }
 
-/// Each field that we do not know once in the life of the function.
+/// Logs each unknown field once in the life of this environment.
 fn note_once(unknown: Vec<String>) {
     static NOTED: LazyLock<Mutex<BTreeSet<String>>> = LazyLock::new(Mutex::default);
     let mut noted = NOTED.lock().unwrap_or_else(PoisonError::into_inner);

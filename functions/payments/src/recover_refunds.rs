@@ -1,5 +1,5 @@
-//! Every minute: asks the provider about what should have been decided or refunded by now. No money is kept, and none is
-//! left in doubt, because a saga has given up.
+//! Every minute: asks the provider about payments that should have been decided or refunded by now. So no money is
+//! kept, and none stays in doubt, when a saga could not finish.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::charge_payment::record_error;
 use crate::provider::Provider;
 use crate::refund_payment::settle;
 
-/// How long a provider may leave a void undecided before somebody has to ask it in person.
+/// How long a provider may leave a void undecided before a person has to contact the provider.
 const UNDECIDED_TOO_LONG: Duration = Duration::from_secs(3600);
 
-/// Takes no input: the schedule's event says nothing that matters.
+/// Ignores its input: the schedule's event has nothing that it needs.
 pub async fn handle(
     payments: &Payments,
     provider: &impl Provider,
@@ -37,7 +37,7 @@ async fn look_after(
     if let Some(undecided) = payment.undecided_for(now)
         && undecided >= UNDECIDED_TOO_LONG
     {
-        // An alarm hangs on this line.
+        // An alarm counts this line.
         let (order_id, seconds) = (id, undecided.as_secs());
         tracing::error!(%order_id, seconds, "the provider does not decide a void");
     }

@@ -1,4 +1,4 @@
-//! Saga: sees to it that no money is kept, and that none is taken later. Safe to repeat.
+//! Saga: makes sure that no money is kept, and that none is taken later. Safe to repeat.
 
 use serde::{Deserialize, Serialize};
 use trackops_aws::payments::Payments;
@@ -19,7 +19,7 @@ pub struct Input {
 #[derive(Serialize)]
 pub struct Output {
     state: PaymentState,
-    /// What the saga says of this step when there was no money to give back.
+    /// The outcome of this step when there was no money to give back.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
 }
@@ -47,8 +47,9 @@ pub async fn handle(
     Ok(Output::of(&settle(payments, provider, payment, &cause).await?))
 }
 
-/// Sees to it that a payment that is over costs nobody anything. It stays due until the provider has said so. What the
-/// provider refuses to do is for people to sort out with it: it is noted, an alarm rings once, and all else goes on.
+/// Voids or refunds a payment that is not wanted any more. The payment stays due until the provider has confirmed it.
+/// When the provider refuses a refund, people have to sort it out with the provider: the payment notes it, an alarm
+/// rings once, and everything else goes on.
 pub(crate) async fn settle(
     payments: &Payments,
     provider: &impl Provider,
@@ -58,7 +59,7 @@ pub(crate) async fn settle(
     let id = payment.id;
     let record = async |fact| payments.record(&id, fact, cause).await.map_err(record_error);
     let undecided = payment.undecided_since.is_some();
-    // Without an intent the provider was never asked, and our tombstone keeps it so.
+    // Without an intent the provider was never asked, and the tombstone makes sure that it never will be.
     let voided = payment.state == PaymentState::Voided && payment.intent.is_some();
     if voided || undecided {
         let void = match provider.void(&id).await {

@@ -1,4 +1,5 @@
-//! Consumes the promises of the simulated provider: when the time has come it decides, and tells the webhook as a real one would.
+//! Consumes the promises of the simulated provider: when the time has come it decides the charge, and calls the webhook
+//! as a real provider would.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub struct Webhook {
 
 impl Webhook {
     pub fn new(url: String, secret: SecretSource) -> Result<Self, RecordError> {
-        // `Err` only when one is installed already, which is as good.
+        // `Err` only when a provider is installed already, which is fine too.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         Ok(Self { client, url, secret })

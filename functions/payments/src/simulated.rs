@@ -1,5 +1,5 @@
-//! A provider for laptops and tests. The payment method decides what it does; what it did is in a ledger of its own,
-//! so that what it took can be compared with what we think it took.
+//! A provider for laptops and tests. The payment method decides what it does. It writes what it did into its own
+//! ledger, so that tests can compare this with our payments.
 //!
 //! | method | does |
 //! |---|---|
@@ -44,7 +44,7 @@ enum State {
     Refunded,
 }
 
-/// A line of the ledger.
+/// An entry of the ledger.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     state: State,
@@ -109,7 +109,7 @@ impl Simulated {
         })
     }
 
-    /// Answers at that time, at the earliest.
+    /// Answers at that time or later.
     pub(crate) async fn answer_later(&self, later: &Later) -> Result<(), ProviderError> {
         let delay = later.answers_at.since(Timestamp::now()).min(MAX_DELAY);
         // Rounded up: an answer must not come early.
@@ -126,7 +126,7 @@ impl Simulated {
         answer.item.map(from_item).transpose().map_err(unknown)
     }
 
-    /// Writes a first entry; the one that is there already wins.
+    /// Writes a first entry. If there is an entry already, that one stays.
     async fn first(&self, key: &OrderId, entry: Entry) -> Result<Entry, ProviderError> {
         let put = self.ledger.put_item().table_name(&self.table);
         let put = put.set_item(Some(item(key, &entry)?));
@@ -140,7 +140,7 @@ impl Simulated {
         }
     }
 
-    /// Nothing happens when the entry is not in the state it was in: somebody else decided it.
+    /// Does nothing if the entry's state has changed meanwhile: somebody else decided it.
     async fn replace(
         &self,
         key: &OrderId,
@@ -201,7 +201,7 @@ impl Provider for Simulated {
         };
         let entry = self.first(key, entry).await?;
         if entry.state == State::Pending {
-            // Again when asked again: the first call may have died before it promised.
+            // Promised again when the call is repeated: the first call may have died before it promised.
             let later = Later { charge_key: *key, answers_at: entry.answers_at };
             self.answer_later(&later).await?;
         }

@@ -31,7 +31,8 @@ impl EventBus {
             Some(_) => kafka.warm_up().await,
             None => kafka.connect().await,
         };
-        // Whoever publishes connects then; what is refused until then is published later.
+        // If it cannot connect now, it connects when it publishes. Events that are refused until then are published
+        // later.
         if let Err(error) = warm {
             tracing::warn!(error = chain(&error), "Kafka is not connected yet");
         }

@@ -11,7 +11,8 @@ pub struct DeadLetters {
     pub source: String,
 }
 
-/// What `DEAD_LETTERS` lists, with commas between: a consumer, its dead-letter queue and its queue, with blanks between.
+/// The entries of `DEAD_LETTERS`, separated by commas. Each entry is a consumer, its dead-letter queue and its queue,
+/// separated by blanks.
 pub fn from_env() -> Result<Vec<DeadLetters>, ConfigError> {
     parse(&env("DEAD_LETTERS")?).ok_or_else(|| {
         ConfigError::new("DEAD_LETTERS", "must list `<consumer> <dead letters' URL> <queue's URL>`")

@@ -1,5 +1,5 @@
-//! `POST /api/events/discard` gives a parked event up, so that those behind it can go. Nobody is ever told of it: the
-//! reason is kept with the event's id. Safe to repeat.
+//! `POST /api/events/discard` gives a parked event up, so that the events behind it can be published. Consumers never
+//! hear of it. The reason is kept with the event's id. Safe to repeat.
 
 use lambda_http::http::StatusCode;
 use serde::Serialize;
@@ -55,7 +55,7 @@ async fn discard(
         let waiting = table.unpublished(&id.aggregate).await?;
         match (&waiting, waiting.as_ref().and_then(|item| item.position(&text))) {
             (Some(item), Some(0)) => {
-                // The reason first: an event must not be gone without one.
+                // The reason is stored first: no event may disappear without a reason.
                 match store.discard(&text, &discarded).await {
                     Err(StoreError::Stale) => return Err(not_parked("It is not parked.")),
                     noted => noted?,

@@ -20,7 +20,7 @@ const BUSES: [&str; 2] = ["eventbridge", "kafka"];
 const DEFAULT_DAYS: u32 = 7;
 const MAX_DAYS: u32 = 90;
 
-/// Aggregates read at once, and how often: those behind them are not counted.
+/// How many aggregates are read at once, and how often. Aggregates after these are not counted.
 const AGGREGATES: usize = 100;
 const STEPS: usize = 10;
 
@@ -53,9 +53,9 @@ struct PublishedType {
 struct UnpublishedView {
     aggregates: usize,
     events: u64,
-    /// Further entries that this version of the relay cannot read, and those behind them.
+    /// Further entries that this version of the relay cannot read, and the entries behind them.
     unreadable: usize,
-    /// Whether these are all.
+    /// Whether all aggregates are counted.
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_at: Option<Timestamp>,
@@ -110,7 +110,7 @@ async fn unpublished(outboxes: &Outboxes, now: Timestamp) -> Result<UnpublishedV
         for event in items.iter().flat_map(|waiting| &waiting.item.outbox) {
             waits.add(event);
         }
-        // What is behind such an entry waits too, but says no more of itself.
+        // The entries behind such an entry wait too, but nothing more is known of them.
         waits.unreadable +=
             items.iter().map(|waiting| waiting.item.unreadable.len()).sum::<usize>();
         after = next;

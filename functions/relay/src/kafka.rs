@@ -26,14 +26,15 @@ use trackops_domain::event::EventType;
 use crate::publish::Publisher;
 pub use settings::{Settings, brokers};
 
-/// Partitions of a topic that we create. Never change it: a key would move, and its order be lost.
+/// Partitions of a topic that we create. Never change this: a key would move to another partition, and its order would
+/// be lost.
 const PARTITIONS: i32 = 3;
 
 /// A call to publish gives up after this, connecting included: the relays' timeout is 30 seconds, and the
 /// sweeper begins its last page 10 seconds before its own.
 const PATIENCE: Duration = Duration::from_secs(8);
 
-/// Within that, one request is tried again this long.
+/// Within that time, one request is tried again for this long.
 const RETRIES: BackoffConfig = BackoffConfig {
     init_backoff: Duration::from_millis(50),
     max_backoff: Duration::from_secs(1),
@@ -41,7 +42,7 @@ const RETRIES: BackoffConfig = BackoffConfig {
     deadline: Some(Duration::from_secs(5)),
 };
 
-/// Records of a request and their bytes together: well below a broker's limit of 1 MB, which is of a whole request.
+/// Records of a request, and bytes of these records together: well below a broker's limit of 1 MB for a whole request.
 /// Source: `message.max.bytes`, "Broker Configs", Apache Kafka's documentation.
 const MAX_RECORDS: usize = 100;
 const MAX_BYTES: usize = 512 * 1024;
@@ -60,18 +61,18 @@ pub enum KafkaError {
 pub struct Kafka {
     settings: Settings,
     topics: Vec<EventType>,
-    /// `None` before the first use, and when it has proved useless: a connection may be dead without saying so,
-    /// above all after Lambda froze the function.
+    /// `None` before the first use, and after a call failed: a connection may be dead without any sign, above all after
+    /// Lambda froze the function.
     connection: Mutex<Option<Arc<Connection>>>,
 }
 
 struct Connection {
     client: Client,
-    /// By their names: those of this publisher, and all others that there are.
+    /// By name: the topics of this publisher, and all other topics that exist.
     topics: HashMap<String, Vec<Lane>>,
 }
 
-/// A partition. The lock lets one request be under way.
+/// A partition. The lock allows only one request at a time.
 struct Lane {
     topic: String,
     partition: i32,
@@ -185,13 +186,13 @@ impl Connection {
         Ok(Self { client, topics })
     }
 
-    /// Where the event belongs.
+    /// The partition that the event belongs to.
     fn lane(&self, event: &OutboxEntry) -> Result<(usize, &Lane), Refusal> {
         let key = key(event)?;
         let lanes = self.topics.get(event.kind.name()).map(Vec::as_slice).unwrap_or_default();
         if lanes.is_empty() {
             let message = format!("there is no topic {}", event.kind.name());
-            // Whoever knows the type creates its topic; trying at once again does not help.
+            // A version that knows the type creates its topic; trying again at once does not help.
             return Err(match event.kind {
                 Kind::Known(_) => Refusal::for_now("NoTopic", message),
                 Kind::Unknown(_) => Refusal::for_good("NoTopic", message),
@@ -201,7 +202,7 @@ impl Connection {
         Ok((partition, &lanes[partition]))
     }
 
-    /// All of one lane, in order. What the brokers refuse for good is refused alone.
+    /// Sends all records of one lane, in order. A record that the brokers refuse for good does not affect the others.
     async fn send(&self, events: &[&OutboxEntry], deadline: Instant) -> Vec<Result<(), Refusal>> {
         let mut outcomes = Vec::with_capacity(events.len());
         for chunk in chunks(events, MAX_RECORDS, MAX_BYTES, |event| event.body.len()) {
@@ -238,13 +239,13 @@ impl Connection {
 
 impl Lane {
     async fn connect(&self, client: &Client) -> Result<PartitionClient, KafkaError> {
-        // A topic of a moment ago is not known to every broker yet.
+        // Not every broker knows a topic that was created a moment ago.
         let patient = UnknownTopicHandling::Retry;
         Ok(client.partition_client(&*self.topic, self.partition, patient).await?)
     }
 }
 
-/// The partitions of all topics; creates those of these that are missing.
+/// The partitions of all topics. Creates the given topics if they are missing.
 async fn create(
     client: &Client,
     topics: &[EventType],
@@ -266,7 +267,7 @@ async fn create(
                 create_topic(&controller, kind.name(), replication_factor).await?;
             }
         }
-        // Not every broker shows at once what was created.
+        // Not every broker shows a new topic at once.
         tokio::time::sleep(RETRIES.init_backoff).await;
     }
 }
@@ -296,14 +297,14 @@ fn record(event: &OutboxEntry) -> Result<Record, Refusal> {
         key: Some(key(event)?.into()),
         value: Some(event.body.clone().into_bytes()),
         headers: BTreeMap::from([(CONTENT_TYPE.0.to_owned(), CONTENT_TYPE.1.to_vec())]),
-        // Of the publishing: by it the brokers decide when a record is old enough to be deleted, and an event that
-        // the sweeper publishes days late must stay as long as others.
+        // The time of publishing. The brokers use it to decide when a record is old enough to be deleted, and an event
+        // that the sweeper publishes days late must stay as long as others.
         timestamp: DateTime::from_timestamp_millis(Timestamp::now().millis()).unwrap_or_default(),
     })
 }
 
-/// What a broker says of the record itself; everything else may be gone the next time.
-/// Source: "Error codes", Apache Kafka's protocol guide.
+/// Errors about the record itself. Every other error may be gone at the next try. Source: "Error codes", Apache Kafka's
+/// protocol guide.
 const fn is_of_the_event(error: ProtocolError) -> bool {
     matches!(
         error,

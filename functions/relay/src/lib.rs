@@ -1,4 +1,4 @@
-//! The event relay: everything that is committed reaches the bus at least once, in order per aggregate.
+//! The event relay: every event that was committed reaches the bus at least once, in order per aggregate.
 
 pub mod bus;
 pub mod dead_letters;

@@ -37,7 +37,7 @@ pub async fn handle(sqs: &Client, queues: &[DeadLetters], call: Call) -> Answer 
     Ok(json(StatusCode::OK, &listed(names.zip(counts))?))
 }
 
-/// A queue that cannot be asked hides no other; only when none can be asked is there nothing to say.
+/// A queue that cannot be asked does not hide the others. Only when no queue can be asked, the call fails.
 fn listed<'a>(
     counts: impl Iterator<Item = (&'a str, Result<QueueView, StoreError>)>,
 ) -> Result<Queues, StoreError> {

@@ -12,7 +12,7 @@ use trackops_lambda::identity::Role;
 use crate::outboxes::{Kind, Outboxes, Source};
 use crate::view::UnprocessedView;
 
-/// Aggregates read at once, and how often for one page; after that the page is what has been found.
+/// How many aggregates are read at once, and how often for one page. After that the page has what was found so far.
 const AGGREGATES: usize = 50;
 const STEPS: usize = 10;
 
@@ -24,7 +24,7 @@ struct Filter {
     parked: Option<bool>,
 }
 
-/// Where the list goes on: behind an aggregate, or within the one that follows it.
+/// Where the list goes on: after an aggregate, or within the next aggregate.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Position {
     after: Option<Place>,
@@ -72,7 +72,7 @@ async fn find(
         for Waiting { place, item, .. } in items {
             let oldest = item.oldest().and_then(|id| refused.get(&*id));
             let within = position.within.take().filter(|(key, _)| *key == item.pk);
-            // What was listed last may have been published meanwhile: then all that is left is behind it.
+            // The last listed event may have been published meanwhile: then all events that are left come after it.
             let listed = within.and_then(|(_, id)| item.position(&id)).map_or(0, |it| it + 1);
             let events = item.outbox.iter();
             let events = events.map(|event| UnprocessedView::of(&item.pk, event, oldest, now));

@@ -1,4 +1,4 @@
-//! Whose outboxes the relay empties, and which of them an event is in.
+//! The tables whose outboxes the relay empties, and which table an event is in.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -42,7 +42,7 @@ impl Source {
         }
     }
 
-    /// Whose aggregate has this key.
+    /// The service whose aggregate has this key.
     pub fn of_aggregate(key: &str) -> Option<Self> {
         let (kind, id) = key.split_once('#')?;
         let is_order = || id.parse::<OrderId>().is_ok();
@@ -103,7 +103,7 @@ impl FromStr for EventId {
     fn from_str(text: &str) -> Result<Self, BadEventId> {
         let (aggregate, digits) = text.rsplit_once('#').ok_or(BadEventId)?;
         let version: u64 = digits.parse().map_err(|_| BadEventId)?;
-        // One spelling per version. An entry of an outbox that has no id goes by version 0.
+        // Each version has only one spelling. An entry of an outbox that has no id gets version 0.
         if version.to_string() != digits {
             return Err(BadEventId);
         }
@@ -122,7 +122,7 @@ impl Display for EventId {
 pub struct Outboxes([Table; 3]);
 
 impl Outboxes {
-    /// Those that `TABLES` names, with commas between: orders, inventory, payments.
+    /// The tables that `TABLES` names, separated by commas: orders, inventory, payments.
     pub fn from_env(config: &SdkConfig) -> Result<Self, ConfigError> {
         let names = env("TABLES")?;
         let tables: Vec<_> =
@@ -144,7 +144,7 @@ impl Outboxes {
         }
     }
 
-    /// Those of one service, or of all.
+    /// The tables of one service, or of all services.
     pub fn some(&self, source: Option<Source>) -> Vec<&Table> {
         source.map_or_else(|| self.0.iter().collect(), |source| vec![self.of(source)])
     }

@@ -1,4 +1,5 @@
-//! `POST /api/events/process-all` publishes what waits, longest waiting aggregate first, parked events too. Safe to repeat.
+//! `POST /api/events/process-all` publishes the events that wait, parked events too, the longest waiting aggregate
+//! first. Safe to repeat.
 
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -52,7 +53,7 @@ struct Filter {
 struct Processed {
     /// Events.
     published: usize,
-    /// Aggregates that stay behind because the bus refused an event of theirs for good, and for now.
+    /// Aggregates of which the bus refused an event for good, and for now.
     parked: usize,
     failed: usize,
     more: bool,
@@ -90,8 +91,8 @@ fn wanted(body: &mut Object<'_>) -> Option<Wanted> {
     Some(Wanted { batch_size: batch_size as usize, filter, cursor })
 }
 
-/// At most `batch_size` events and the rest of the last aggregate's, or what the time allows. Where it goes on; `None`
-/// when everybody had a turn.
+/// Publishes at most `batch_size` events and the rest of the last aggregate's, or as many as the time allows. Returns
+/// where to go on, or `None` when every aggregate had its turn.
 async fn process(
     relay: &Relay<impl Publisher>,
     outboxes: &Outboxes,
@@ -138,13 +139,13 @@ async fn process(
         if ends {
             return Ok((processed, None));
         }
-        // Who was published meanwhile has a place, but no turn.
+        // An aggregate that was published meanwhile has a place in the list, but needs no turn.
         after = if tried < batch_size { next.or(after) } else { after };
     }
     Ok((processed, after))
 }
 
-/// How many of its events have to go for the last of this type to go.
+/// How many of the item's events must be published so that the last one of this type is published.
 fn up_to(item: &Unpublished, kind: Option<Kind>) -> usize {
     let Some(Kind(kind)) = kind else { return item.outbox.len() };
     item.outbox.iter().rposition(|event| event.kind == kind).map_or(0, |last| last + 1)

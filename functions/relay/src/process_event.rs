@@ -1,5 +1,5 @@
-//! `POST /api/events/process` publishes what an aggregate still has to tell, up to and including one event, in order.
-//! Safe to repeat.
+//! `POST /api/events/process` publishes the events that an aggregate still has to publish, up to and including one
+//! event, in order. Safe to repeat.
 
 use std::str::FromStr;
 
@@ -31,9 +31,9 @@ struct Processed {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum Outcome {
     Published,
-    /// It, or one before it, was refused for good.
+    /// The event, or an event before it, was refused for good.
     Parked,
-    /// It, or one before it, was refused for now.
+    /// The event, or an event before it, was refused for now.
     NotPublished,
     AlreadyPublished,
     Discarded,
@@ -77,7 +77,7 @@ fn show(
     Ok(json(StatusCode::OK, &Processed { event_id, outcome, published, stopped_at }))
 }
 
-/// What has become of an event that is in no outbox.
+/// The outcome for an event that is in no outbox.
 async fn told_before(
     relay: &Relay<impl Publisher>,
     table: &Table,
@@ -90,7 +90,7 @@ async fn told_before(
     Ok(if discarded { Outcome::Discarded } else { Outcome::AlreadyPublished })
 }
 
-/// An aggregate has raised an event of each of its versions, as far as anybody can tell.
+/// Nobody can tell which versions of an aggregate raised an event, so every version counts as if it had.
 pub(crate) async fn must_exist(table: &Table, id: &EventId) -> Result<(), Problem> {
     let version = table.version(&id.aggregate).await?;
     let was_raised = version.is_some_and(|version| (1..=version).contains(&id.version));

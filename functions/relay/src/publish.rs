@@ -1,4 +1,5 @@
-//! Publishing outboxes: in order per aggregate. What was taken is forgotten, what was refused is noted.
+//! Publishing outboxes: in order per aggregate. Events that the bus took are removed from the outbox, events that it
+//! refused are noted.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use crate::bus::EventBus;
 /// Writes under way at once.
 const CONCURRENT_WRITES: usize = 16;
 
-/// The code of an entry that is no event for this version of the relay.
+/// The code of an entry that this version of the relay cannot read as an event.
 pub const UNREADABLE: &str = "Unreadable";
 
 /// Where events go: EventBridge, Kafka, or a test that refuses some.
@@ -34,21 +35,21 @@ pub trait Publisher: Sync {
     ) -> impl Future<Output = Vec<Result<(), Refusal>>> + Send;
 }
 
-/// What became of what an item had to tell.
+/// The outcome of publishing an item's events.
 #[derive(Debug)]
 pub struct Outcome {
     pub item: Unpublished,
-    /// So many of its events the bus took, the oldest first.
+    /// How many of its events the bus took, beginning with the oldest.
     pub told: usize,
-    /// What it said to the next one.
+    /// How the bus refused the next event, if it did.
     pub stopped: Option<Stopped>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// It takes no such event, and the relay's table says so: nobody has to come back for it.
+    /// The bus refused the event for good, and the relay's table says so: the caller need not publish it again.
     Parked(Refusal),
-    /// Whoever published it has to publish it again.
+    /// The caller has to publish the event again.
     Left(Refusal),
 }
 
@@ -99,7 +100,7 @@ impl Relay<EventBus> {
 }
 
 impl<P: Publisher> Relay<P> {
-    /// Publishes what these items have to tell, as far as the bus takes it.
+    /// Publishes the events of these items, as far as the bus takes them.
     pub async fn publish(&self, items: Vec<Unpublished>) -> Vec<Outcome> {
         let mut outcomes = publish(&self.bus, items).await;
         let now = Timestamp::now();
@@ -140,8 +141,9 @@ impl<P: Publisher> Relay<P> {
         }
     }
 
-    /// Counts what was published and forgets it of each outbox, here as it was read; the outcome is of it or of its
-    /// beginning. What cannot be forgotten is published again later, which does no harm.
+    /// Counts the published events and removes them from each outbox. The outbox is given as it was read; the outcome
+    /// is of all its events, or of the first ones. Events that cannot be removed are published again later, which does
+    /// no harm.
     pub async fn settle<'a>(
         &self,
         table: &Table,
@@ -171,14 +173,14 @@ impl<P: Publisher> Relay<P> {
         self.store.forget(&ids).await
     }
 
-    /// The same where nobody waits for it: what is left is read by nobody, and expires.
+    /// The same, but a failure does not matter: nobody reads the notes that are left, and they expire.
     pub async fn tidy_up(&self, outcomes: impl IntoIterator<Item = &Outcome>) {
         if let Err(error) = self.forget(outcomes).await {
             tracing::warn!(error = chain(&error), "published but still noted as refused");
         }
     }
 
-    /// One write for all of them. Only statistics are wrong when it fails.
+    /// One write for all of them. If it fails, only the statistics are wrong.
     async fn count(&self, taken: &BTreeMap<&str, u64>) {
         if taken.is_empty() {
             return;
@@ -189,7 +191,7 @@ impl<P: Publisher> Relay<P> {
     }
 }
 
-/// Publishes without a word to any table.
+/// Publishes events, and writes to no table.
 ///
 /// A call to the bus may refuse some of its events, so one call never carries two events of one item: the
 /// second goes out in the next round, and only when the first was taken.
@@ -203,7 +205,7 @@ pub async fn publish(bus: &impl Publisher, items: Vec<Unpublished>) -> Vec<Outco
         };
         let mut round: Vec<&mut Outcome> = outcomes.iter_mut().filter(goes_on).collect();
         if round.is_empty() {
-            // What comes behind an entry that nobody can read must not overtake it.
+            // The events behind an entry that nobody can read must not overtake it.
             for outcome in outcomes.iter_mut().filter(|it| !it.item.unreadable.is_empty()) {
                 outcome.stopped.get_or_insert_with(|| Stopped::Left(unreadable()));
             }
@@ -228,7 +230,7 @@ pub mod tests {
     use super::*;
     use trackops_domain::event::EventType;
 
-    /// Refuses the events it is told to and notes what it took, call by call.
+    /// Refuses the events that it is told to refuse, and notes what it took, call by call.
     #[derive(Default)]
     pub struct Picky {
         pub refuses: Vec<&'static str>,

@@ -1,5 +1,5 @@
-//! `POST /api/events/dead-letters/redrive` sends dead letters to their consumer again. A message is deleted only after it
-//! was sent, so it may be sent twice, which every consumer stands.
+//! `POST /api/events/dead-letters/redrive` sends dead letters to their consumer again. A message is deleted only after
+//! it was sent, so it may be sent twice; consumers handle repetitions correctly.
 
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,14 @@ use trackops_lambda::input::{Expected, Object, integer, parsed};
 
 use crate::dead_letters::DeadLetters;
 
-/// API Gateway waits 29 seconds, which is this function's timeout. The last messages may take some more than this.
+/// API Gateway waits 29 seconds, which is this function's timeout. The last messages may take a little longer than
+/// this.
 const BUDGET: Duration = Duration::from_secs(20);
 
 /// Messages that a call receives. Source: "ReceiveMessage", SQS API reference.
 const RECEIVED: u32 = 10;
 
-/// Seconds in which nobody else gets a message that is on its way.
+/// For so many seconds nobody else receives a message that is being moved.
 const INVISIBLE: i32 = 60;
 
 const DEFAULT_COUNT: u32 = 100;
@@ -65,11 +66,11 @@ async fn redrive(sqs: &Client, queue: &DeadLetters, count: u32) -> Result<Redriv
         let wanted = (count - redriven.moved - redriven.failed).min(RECEIVED);
         let call = sqs.receive_message().queue_url(&queue.dead_letters);
         let call = call.max_number_of_messages(i32::try_from(wanted).map_err(StoreError::corrupt)?);
-        // A call that does not wait asks only some of the servers of a queue.
+        // Without waiting time, a call asks only some of the servers of a queue.
         let call = call.visibility_timeout(INVISIBLE).wait_time_seconds(1);
         let answer = match call.send().await.map_err(StoreError::from) {
             Ok(answer) => answer,
-            // What was moved is told; `more` says that somebody has to ask again.
+            // The answer tells what was moved; `more` says that the caller has to ask again.
             Err(error) if redriven.moved + redriven.failed > 0 => {
                 tracing::error!(queue = queue.queue, error = chain(&error), "not received");
                 break;

@@ -1,9 +1,10 @@
-//! Consumes a table's stream and publishes what the items still have to tell. Only records that failed come back; one
-//! whose event the bus takes at no time does not, and so keeps no other waiting.
+//! Consumes a table's stream and publishes the events that are still in the items' outboxes. Only records that failed
+//! are delivered again. A record whose event the bus refuses for good counts as done, so it does not hold up other
+//! records.
 //!
-//! Lambda delivers a batch again from its lowest record that failed, with the images of the first time. What was behind
-//! that record is published and forgotten by then, so a batch that may be such a repetition is not believed: the relay
-//! looks what its items still have to tell.
+//! Lambda delivers a batch again from its lowest record that failed, with the same images as the first time. By then
+//! the events of the later records are published and removed from their outboxes. So when a batch may be such a
+//! repetition, the relay does not trust the images: it reads from the table what is still in the outboxes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,17 +20,17 @@ use trackops_lambda::error::chain;
 use crate::publish::{Publisher, Relay};
 use crate::stream::{Record, Stream};
 
-/// The stream delivers a record for the first time within this, as a rule. An older one may be a repetition.
+/// Normally the stream delivers a record for the first time within this time. An older record may be a repetition.
 const YOUNG: Duration = Duration::from_secs(2);
 
-/// Keys of a look at the table.
+/// How many keys one look at the table reads.
 const LOOK: usize = 100;
 
-/// What this environment knows of repetitions. A record that comes again while it is young comes to an environment that
-/// has just begun or has just failed: other ones see it when it is old. So nothing is read on the way of a record that
-/// comes once and in time.
+/// What this environment knows of repetitions. If a record comes again while it is young, this environment has just
+/// started or has just reported a failure; any other environment gets it when it is old. So for a record that comes
+/// once and in time, the table is not read.
 pub struct Repetitions {
-    /// When it began, or failed last.
+    /// When the environment started, or last reported a failure.
     trouble: AtomicI64,
 }
 
@@ -42,7 +43,7 @@ impl Repetitions {
         self.trouble.store(now.millis(), Ordering::Relaxed);
     }
 
-    /// Whether records, the oldest of which was written at this time, may have come before.
+    /// Whether these records may have been delivered before; `oldest` is when the oldest of them was written.
     fn may_be(&self, oldest: Timestamp, now: Timestamp) -> bool {
         let trouble = Timestamp::from_millis(self.trouble.load(Ordering::Relaxed));
         now.since(oldest) >= YOUNG || now.since(trouble) < YOUNG
@@ -62,9 +63,9 @@ pub async fn handle(
     let Batch { records, items, mut failed, .. } = batch;
     let outcomes = relay.publish(items).await;
     relay.settle(table, outcomes.iter().map(|outcome| (&outcome.item, outcome))).await;
-    // One that was refused before has its event behind it, or in front of it.
+    // If an event was refused before, its outbox holds more than one event, or the record was looked up.
     let waited = outcomes.iter().filter(|outcome| looks || outcome.item.outbox.len() > 1);
-    // The sweeper does, too.
+    // The sweeper tidies up, too.
     relay.tidy_up(waited).await;
     let left = records.into_iter().filter(|(_, item)| outcomes[*item].is_left());
     failed.extend(left.map(|(sequence_number, _)| sequence_number));
@@ -95,13 +96,13 @@ pub async fn handle(
 struct Batch {
     /// When the oldest record was written.
     oldest: Option<Timestamp>,
-    /// Sequence number of every record, and which of the items it is of.
+    /// The sequence number of every record, and the index of its item.
     records: Vec<(String, usize)>,
-    /// The newest image of each item. What only older ones hold was published meanwhile, or given up.
+    /// The newest image of each item. An event that is only in older images was published meanwhile, or given up.
     items: Vec<Unpublished>,
     /// Keys of items whose images cannot be read; nothing is known of them yet.
     unread: HashSet<String>,
-    /// Sequence numbers of records that say nothing.
+    /// Sequence numbers of records that have neither an image nor a key.
     failed: Vec<String>,
 }
 
@@ -138,8 +139,8 @@ fn read(stream: Vec<Record>) -> Batch {
     batch
 }
 
-/// Puts what the table has now in the place of images: of all, or of those that could not be read, as the store reads
-/// more than the stream's reader does.
+/// Replaces images by what the table has now: all images, or only those that could not be read, because the store can
+/// read more than the stream's reader.
 async fn look(table: &Table, batch: &mut Batch, at_all: bool) {
     let (items, unread) = (&batch.items, &batch.unread);
     let wanted = (0..items.len()).filter(|it| at_all || unread.contains(&items[*it].pk));
@@ -164,7 +165,7 @@ impl Batch {
         }
     }
 
-    /// Images that could be read are believed then: rather twice than late.
+    /// Then the images that could be read are trusted: it is better to publish twice than late.
     fn fail(&mut self, places: &[usize], error: &StoreError) {
         tracing::warn!(error = chain(error), items = places.len(), "not looked at");
         let is_lost =
@@ -212,7 +213,7 @@ mod tests {
             record("1", "A", &["a1"]),
             record("2", "B", &["b1"]),
             record("3", "A", &["a1", "a2"]),
-            // The sweeper was faster with the first, or an operator has given it up.
+            // The sweeper has published the first event, or an operator has given it up.
             record("4", "A", &["a2", "a3"]),
         ]);
         let items: Vec<_> = batch.items.iter().map(ids).collect();

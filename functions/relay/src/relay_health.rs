@@ -18,15 +18,15 @@ use trackops_lambda::http::Answer;
 
 use crate::kafka::brokers;
 
-/// The names that the parts have for callers, in the order of `TABLES`.
+/// The names of the parts in the answer, in the order of `TABLES`.
 const SERVICES: [&str; 3] = ["orders", "inventory", "payments"];
 
 const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
-/// How far the bus can be looked at without being its client.
+/// How to check the bus without being a client of it.
 pub enum Reach {
     EventBridge(Bus),
-    /// That one of the brokers takes connections: its clients are the relay and the sweeper.
+    /// Checks that one of the brokers accepts connections; only the relay and the sweeper are clients of the brokers.
     Brokers(Vec<String>),
 }
 

@@ -1,8 +1,8 @@
-//! `POST /api/events/replay` sends events again, rebuilt from what is stored: the same ids, and a mark that says so. Tells
-//! what it would send unless it is told to send it.
+//! `POST /api/events/replay` sends events again. It rebuilds them from what is stored, with the same ids and a mark
+//! that says that they are replayed. By default it only tells what it would send.
 //!
-//! Orders, and what inventory and payments have told of them, have histories. Of a product its state is told as
-//! `inventory.item.updated`, at the version that it has now: whoever keeps the newest is right again.
+//! Orders, reservations and payments have histories. For a product, one `inventory.item.updated` tells the state and
+//! version that it has now: a consumer that keeps the newest version is then up to date again.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -30,10 +30,10 @@ use crate::outboxes::{Kind, Source};
 use crate::publish::{Publisher, publish};
 use crate::view::StoppedView;
 
-/// API Gateway waits 29 seconds, which is this function's timeout. The last order may take some more than this.
+/// API Gateway waits 29 seconds, which is this function's timeout. The last order may take a little longer than this.
 const BUDGET: Duration = Duration::from_secs(20);
 
-/// An order is done with, as a rule, so long after it was placed.
+/// Normally an order has ended this long after it was placed.
 const LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Orders, or products.
@@ -49,7 +49,7 @@ const MAX_TYPES: usize = 10;
 /// Characters.
 const MAX_CURSOR: usize = 1024;
 
-/// Where what was told is read.
+/// The stores from which old events are rebuilt.
 pub struct Histories {
     pub orders: Orders,
     pub inventory: Inventory,
@@ -68,17 +68,17 @@ struct Wanted {
 /// Which events are sent.
 #[derive(Debug, Serialize)]
 struct Choice {
-    /// Of whom: what he told of orders.
+    /// The service whose events about orders are sent.
     source: Source,
     orders: Vec<OrderId>,
-    /// Of products instead; of all if there are none.
+    /// If given, events of products are sent instead of events of orders; an empty list means all products.
     products: Option<Vec<Sku>>,
-    /// Any if there are none.
+    /// An empty list means all types.
     types: Vec<Kind>,
-    /// Raised then or later, and before.
+    /// Only events raised at or after `from`, and before `to`.
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-    /// Of orders that were placed then or later.
+    /// Only orders placed at this time or later.
     placed_from: Option<Timestamp>,
 }
 
@@ -94,11 +94,11 @@ impl Default for Choice {
 #[derive(Debug, Serialize, Deserialize)]
 enum Place {
     Orders(Position),
-    /// Behind this product.
+    /// After this product.
     Products(String),
 }
 
-/// An aggregate that is told of again, and where the list goes on behind it.
+/// An aggregate whose events are sent again, and where the list goes on after it.
 struct Told {
     key: String,
     events: Vec<Event>,
@@ -118,24 +118,24 @@ struct Page {
 #[serde(rename_all = "camelCase")]
 struct Replayed {
     dry_run: bool,
-    /// So many orders were looked at.
+    /// How many orders were looked at.
     orders: usize,
     products: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown_order_ids: Vec<OrderId>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown_product_ids: Vec<Sku>,
-    /// That this version cannot read.
+    /// Orders that this version cannot read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable_order_ids: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unreadable_product_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     placed_from: Option<Timestamp>,
-    /// What was sent, or would be.
+    /// The events that were sent, or would be sent.
     events: Vec<EventView>,
     by_type: BTreeMap<String, usize>,
-    /// Where the bus refused an event; those behind it, of the same aggregate, were not sent.
+    /// Where the bus refused an event; the later events of the same aggregate were not sent.
     stopped_at: Vec<StoppedView>,
     more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,7 +215,7 @@ pub async fn handle(
             *replayed.by_type.entry(kind.clone()).or_default() += 1;
             replayed.events.push(EventView { event_id: event.id, kind, time: event.time });
         }
-        // What is named is little, and is all done.
+        // Named orders or products are few, so all of them are done.
         if pace.started.elapsed() > BUDGET && !choice.is_named() {
             if number + 1 < count {
                 next = Some(place);
@@ -259,7 +259,7 @@ fn wanted(body: &mut Object<'_>) -> Option<Wanted> {
     }
     let placed_from = body.optional("placedFrom", time());
     if products.is_some() {
-        // Their state has no time, and nobody else tells it.
+        // The state of a product has no time, and only inventory tells it.
         let others = [
             ("orderIds", !orders.is_empty()),
             ("from", from.is_some()),
@@ -272,7 +272,7 @@ fn wanted(body: &mut Object<'_>) -> Option<Wanted> {
         }
     }
     let placed_from = placed_from.or(from.map(|from| from.minus(LIFE)));
-    // Nothing is sent by mistake.
+    // The default is a dry run, so that nothing is sent by mistake.
     let dry_run = body.optional("dryRun", boolean).unwrap_or(true);
     let batch_size = body.optional("batchSize", integer(1..=MAX_BATCH)).unwrap_or(DEFAULT_BATCH);
     let rate = body.optional("eventsPerSecond", integer(1..=MAX_RATE)).unwrap_or(DEFAULT_RATE);
@@ -289,7 +289,7 @@ fn wanted(body: &mut Object<'_>) -> Option<Wanted> {
 }
 
 impl Choice {
-    /// Whether each that is wanted is named.
+    /// Whether the caller named each order or product.
     fn is_named(&self) -> bool {
         !self.orders.is_empty() || self.products.as_ref().is_some_and(|skus| !skus.is_empty())
     }
@@ -300,7 +300,7 @@ impl Choice {
             && self.to.is_none_or(|to| event.time < to)
     }
 
-    /// The next orders, and what the source has told of them.
+    /// The next orders, and the events of the source about them.
     async fn orders(
         &self,
         Histories { orders, inventory, payments }: &Histories,
@@ -345,12 +345,12 @@ impl Choice {
     }
 }
 
-/// All that an order has told, oldest first.
+/// All events of an order, oldest first.
 fn history(order: &Order) -> Vec<Event> {
     (0..order.timeline.len()).filter_map(|index| order.event_at(index)).collect()
 }
 
-/// The next products of all, or those that are named, as they are now.
+/// The next of all products, or the named products, as they are now.
 async fn products(
     inventory: &Inventory,
     skus: &[Sku],
@@ -379,7 +379,7 @@ async fn products(
     Ok(Page { told, unknown_products, unreadable, next, ..Page::default() })
 }
 
-/// The event as it was raised, and behind everything else a CloudEvents extension attribute, `"replay": true`.
+/// The event as it was raised, with a CloudEvents extension attribute at the end: `"replay": true`.
 fn marked(event: &Event) -> Result<OutboxEntry, StoreError> {
     #[derive(Serialize)]
     struct Marked<'a> {
@@ -391,7 +391,7 @@ fn marked(event: &Event) -> Result<OutboxEntry, StoreError> {
     Ok(OutboxEntry { body: body.map_err(StoreError::corrupt)?, ..OutboxEntry::of(event)? })
 }
 
-/// Sends no faster than so many events a second, so that the bus has room for what is new.
+/// Sends at most so many events a second, so that the bus has room for new events.
 struct Pace {
     started: Instant,
     per_second: u32,
@@ -424,7 +424,7 @@ mod tests {
         Timestamp::from_millis(minute * 60_000)
     }
 
-    /// Placed in minute 1, confirmed in minute 2, PROCESSING in minute 3. What it has told, as it was told.
+    /// Placed in minute 1, confirmed in minute 2, PROCESSING in minute 3. Its events, as they were raised.
     fn order() -> (Order, Vec<OutboxEntry>) {
         let cause = Cause { correlation_id: "c".into(), ..Cause::default() };
         let mut order = Order::place(examples::order(), minute(1), cause.clone()).unwrap();

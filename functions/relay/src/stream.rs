@@ -1,7 +1,7 @@
-//! What a table's stream delivers, as far as the relay needs it.
+//! The records of a table's stream, as far as the relay needs them.
 //!
-//! An image is a whole item, of which the outbox is a part. Its other attributes are passed over here, and not made
-//! into maps of text that nobody reads: reading is most of what the relay does beside its calls.
+//! An image is a whole item, and the outbox is one part of it. The other attributes are skipped here and not parsed
+//! into maps that nobody reads: apart from its calls, parsing is most of the relay's work.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Change {
     pub sequence_number: String,
     /// Unix seconds, rounded down. Source: "StreamRecord", DynamoDB Streams API reference.
     approximate_creation_date_time: Option<Box<RawValue>>,
-    // None of these is read yet: one that makes no sense fails alone.
+    // These are not parsed yet, so that a record that makes no sense fails alone.
     keys: Option<Box<RawValue>>,
     new_image: Option<Box<RawValue>>,
 }
@@ -41,7 +41,7 @@ struct Keys {
 }
 
 impl Change {
-    /// When it was written; long ago if it does not say.
+    /// When the item was written; long ago if the record does not say.
     pub fn at(&self) -> Timestamp {
         let seconds = self.approximate_creation_date_time.as_ref();
         let seconds = seconds.and_then(|raw| serde_json::from_str::<f64>(raw.get()).ok());
@@ -55,7 +55,7 @@ impl Change {
         Some(pk)
     }
 
-    /// What the item had to tell.
+    /// The events in the item's outbox.
     pub fn image(&self) -> Result<Unpublished, serde_json::Error> {
         let image = self.new_image.as_ref().map_or("null", |image| image.get());
         serde_json::from_str::<Image>(image).map(Unpublished::from)

@@ -1,7 +1,8 @@
-//! Every minute: publishes what the streams have left behind. The promise that nothing is lost rests on this.
+//! Every minute: publishes the events that the streams' relays have not published. The promise that nothing is lost
+//! rests on this function.
 //!
-//! Some shards are swept at once, a page of each in turn, until all are at their end or the time is over. What fails, be
-//! it an item, a page or a shard, is counted and ends nothing else.
+//! Several shards are swept at once, a page of each in turn, until all are done or the time is over. When an item, a
+//! page or a shard fails, this is counted, and the sweep goes on with the others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,17 +28,17 @@ const STREAM_HAS: Duration = Duration::from_secs(60);
 /// No page is begun after this: the function's timeout is 50 seconds.
 const BUDGET: Duration = Duration::from_secs(40);
 
-/// What is left is counted within this, and what is parked within the other.
+/// Time to count the items that are left, and time to look up the parked events.
 const COUNTS_WITHIN: Duration = Duration::from_secs(2);
 const LOOKS_WITHIN: Duration = Duration::from_secs(4);
 
-/// Shards that are swept at once. Each has some 14 connections under way at most: 10 to the bus, 4 for trims.
+/// Shards that are swept at once. Each uses at most some 14 connections: 10 to the bus, 4 for trims.
 const AT_ONCE: usize = 8;
 
 /// Items that are read in one call.
 const BATCH: usize = 100;
 
-/// The schedule's event has none of this; an operator can sweep at once with `{"olderThanSeconds": 0}`.
+/// The schedule's event has none of these fields. An operator can sweep at once with `{"olderThanSeconds": 0}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
@@ -46,7 +47,8 @@ pub struct Input {
     part: Option<Part>,
 }
 
-/// One of several invocations that share the shards, each its own: `{"part": 0, "of": 4}`, `{"part": 1, "of": 4}`...
+/// Several invocations can share the shards; this is the part of one of them: `{"part": 0, "of": 4}`,
+/// `{"part": 1, "of": 4}`...
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Part {
     part: usize,
@@ -56,20 +58,20 @@ struct Part {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Swept {
-    /// Items that have told all they had to.
+    /// Items whose events were all published.
     items: usize,
-    /// Items that have not, and nobody knows why for good.
+    /// Items of which the bus refused an event for now.
     failed: usize,
     /// Shards that could not be read to their end.
     failed_shards: usize,
-    /// Events that the bus does not take, and entries that cannot be read.
+    /// Events that the bus refused for good, and entries that cannot be read.
     parked: usize,
-    /// Items that there was no time for. At least so many, if `left_is_all` is false.
+    /// Items that there was no time for. If `left_is_all` is false, there may be more.
     left: usize,
     left_is_all: bool,
 }
 
-/// Where the sweep of a shard has come to.
+/// How far the sweep of a shard has come.
 struct Turn<'a> {
     table: &'a Table,
     shard: u32,
@@ -139,19 +141,19 @@ async fn sweep(
     Ok(swept)
 }
 
-/// The shards of so many tables that this invocation sweeps: numbers of tables, each with one of its shards.
+/// The shards that this invocation sweeps: pairs of the number of a table and the number of a shard.
 fn shards(tables: usize, part: Option<Part>) -> Result<Vec<(usize, u32)>, String> {
     let Part { part, of } = part.unwrap_or(Part { part: 0, of: 1 });
     if part >= of {
         return Err(format!("part {part} of {of}: parts are counted from 0"));
     }
-    // A shard of each table in turn, so that a part has some of each.
+    // One shard of each table in turn, so that each part has shards of all tables.
     let all = (0..SHARDS).flat_map(|shard| (0..tables).map(move |table| (table, shard)));
     Ok(all.skip(part).step_by(of).collect())
 }
 
 impl<P: Publisher> Sweep<'_, P> {
-    /// Takes page after page of whoever has waited longest for a turn. A shard is with one worker at a time.
+    /// Takes page after page of the shard that has waited longest for a turn. Only one worker at a time has a shard.
     async fn work(&self) {
         while Instant::now() < self.until {
             let Some(mut turn) = lock(&self.turns).pop_front() else { break };
@@ -175,7 +177,7 @@ impl<P: Publisher> Sweep<'_, P> {
         }
     }
 
-    /// What cannot be published keeps nothing behind it waiting.
+    /// An item that cannot be published does not hold up the items behind it.
     async fn page(&self, turn: &Turn<'_>) -> Result<Option<Page>, StoreError> {
         let Turn { table, shard, next } = turn;
         let (keys, next) = table.unpublished_before(*shard, self.before, next.clone()).await?;
@@ -211,7 +213,7 @@ impl<P: Publisher> Sweep<'_, P> {
         swept.items += outcomes.iter().filter(|outcome| outcome.stopped.is_none()).count();
     }
 
-    /// How many items are behind the pages that there was time for, and whether these are all.
+    /// How many items there was no time for, and whether this number is exact.
     async fn left(&self) -> (usize, bool) {
         let turns: Vec<_> = lock(&self.turns).drain(..).collect();
         let counts = turns.into_iter().map(|Turn { table, shard, next }| async move {
@@ -231,12 +233,13 @@ impl<P: Publisher> Sweep<'_, P> {
     }
 }
 
-/// Nothing panics while it is held, and what it holds are counts.
+/// A poisoned lock is harmless: nothing panics while the lock is held, and it guards only counts.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is known of the oldest events of these items. If that cannot be read all have their turn, which does no harm.
+/// What is known of the oldest events of these items. If this cannot be read, all items get their turn, which does no
+/// harm.
 async fn refused_of(
     relay: &Relay<impl Publisher>,
     items: &[Unpublished],
@@ -252,12 +255,12 @@ async fn refused_of(
     }
 }
 
-/// How many events are parked. Those that were published meanwhile are none.
+/// How many events are parked. Events that were published meanwhile are not counted.
 async fn parked(relay: &Relay<impl Publisher>, outboxes: &Outboxes) -> Result<usize, StoreError> {
     let noted = relay.store.parked().await?;
     let named: Vec<(EventId, &str)> = noted
         .iter()
-        // What has an odd name cannot be looked up. It is parked until somebody gives it up.
+        // An event with a malformed id cannot be looked up. It counts as parked until somebody gives it up.
         .filter_map(|event| Some((event.id.parse().ok()?, event.id.as_str())))
         .collect();
     let mut published = Vec::new();

@@ -10,7 +10,8 @@ use trackops_domain::event::EventType;
 use crate::outboxes::Source;
 use crate::publish::{Outcome, Stopped, UNREADABLE};
 
-/// An event that is not published yet. `oldest` is what is known of the oldest one of its aggregate, if that was refused.
+/// An event that is not published yet. `oldest` is what is known of the oldest event of its aggregate, if the bus
+/// refused that one.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnprocessedView {
@@ -30,7 +31,7 @@ pub struct UnprocessedView {
     last_error: Option<ErrorView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<Timestamp>,
-    /// The event before it that was refused.
+    /// The refused event that this one waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<String>,
 }
@@ -39,7 +40,7 @@ pub struct UnprocessedView {
 #[serde(rename_all = "camelCase")]
 struct ErrorView {
     code: String,
-    /// Only of what is wrong with the event itself: the rest is for the log.
+    /// Only if the event itself is wrong: other messages are for the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +80,8 @@ impl UnprocessedView {
         self.kind.as_ref().is_some_and(|of_event| *of_event == kind)
     }
 
-    /// An entry that cannot be read: parked, whether that is noted already or not. What is behind it is not shown.
+    /// An entry that cannot be read. It counts as parked, whether this is noted already or not. The events behind it
+    /// are not shown.
     pub fn of_unreadable(
         aggregate: &str,
         entry: Unreadable,
@@ -108,7 +110,7 @@ impl UnprocessedView {
     }
 }
 
-/// The event that the bus refused, so that it and those behind it are not published.
+/// The event that the bus refused. This event and the events behind it are not published.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoppedView {

@@ -25,7 +25,7 @@ pub type Item = HashMap<String, AttributeValue>;
 /// ("Partitions and data distribution", DynamoDB Developer Guide); eight keep it from being the limit.
 pub const SHARDS: u32 = 8;
 
-/// Keys a BatchGetItem takes. Source: "BatchGetItem", DynamoDB API reference.
+/// How many keys a BatchGetItem takes. Source: "BatchGetItem", DynamoDB API reference.
 pub(crate) const BATCH: usize = 100;
 
 pub trait Aggregate: Serialize + DeserializeOwned + Clone {
@@ -39,23 +39,23 @@ pub trait Aggregate: Serialize + DeserializeOwned + Clone {
     /// The shape in which it is stored.
     fn schema(&self) -> Schema;
     fn updated_at(&self) -> Timestamp;
-    /// The events of the newest change, oldest first. Where there are several each has a version of its own, and the
-    /// last that of the aggregate.
+    /// The events of the newest change, oldest first. If there are several, each has a version of its own, and the last
+    /// event has the version of the aggregate.
     fn events(&self) -> Vec<Event>;
     /// Attributes of further indexes, written when the item is created and never again.
     fn index_keys(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
-    /// Puts the item in the `due` index while somebody has to look at it by then.
+    /// When somebody has to look at the item. While this is `Some`, the item is in the `due` index.
     fn due_at(&self) -> Option<Timestamp> {
         None
     }
 }
 
-/// What a decision wants written.
+/// What a decision wants to write.
 #[derive(Debug)]
 pub enum Write<T> {
-    /// It is as it should be.
+    /// Nothing has to be written: the item is already as it should be.
     Nothing(T),
     Create(T),
     Replace(T),
@@ -72,8 +72,9 @@ impl Table {
         Self { client: Client::new(config), name }
     }
 
-    /// The table, with its connection opened during the cold start so that no request waits for it. A table that does
-    /// not answer now is for the request to meet: a function that does not start decides what it must not.
+    /// The table, with its connection opened during the cold start so that no request waits for it. If the table does
+    /// not answer now, the function still starts, and the request reports the trouble. A function that does not start
+    /// would lead to wrong decisions.
     pub async fn connect(config: &SdkConfig, name: String) -> Self {
         let table = Self::at(config, name);
         clients::warm_up("the table", table.check()).await;
@@ -101,7 +102,7 @@ impl Table {
         Ok(answer.item)
     }
 
-    /// Those items (of at most [`BATCH`] keys) that are there, in any order.
+    /// The items with these keys (at most [`BATCH`]) that exist, in any order.
     pub(crate) async fn items(
         &self,
         keys: Vec<String>,
@@ -110,7 +111,7 @@ impl Table {
         self.projected(keys, consistent, None).await
     }
 
-    /// The same, and of each item only these attributes.
+    /// The same, but only these attributes of each item.
     pub(crate) async fn projected(
         &self,
         keys: Vec<String>,
@@ -148,7 +149,8 @@ impl Table {
         self.item(key).await?.map(|item| read(item, T::SCHEMA)).transpose()
     }
 
-    /// Those of these aggregates that are there, in any order. One that cannot be read hides no other.
+    /// The aggregates with these keys that exist, in any order. An aggregate that cannot be read does not hide the
+    /// others.
     pub(crate) async fn load_all<T: Aggregate>(
         &self,
         keys: Vec<String>,
@@ -174,7 +176,7 @@ impl Table {
         Ok(())
     }
 
-    /// `Stale` when the stored version is not that of `read`, which is the one before `next`.
+    /// `Stale` when the stored version is not the version of `read`, from which `next` was made.
     pub async fn replace<T: Aggregate>(&self, read: &T, next: &T) -> Result<(), StoreError> {
         let change = Change::of(read, next)?;
         self.client
@@ -190,8 +192,8 @@ impl Table {
         Ok(())
     }
 
-    /// Loads, decides, writes; from the start again when somebody else was faster, a little later when the
-    /// table is busy. What it returns is what is stored.
+    /// Loads, decides, writes. It starts again when somebody else was faster, and a little later when the table is
+    /// busy. It returns what is stored.
     pub async fn decide<T: Aggregate, E: From<StoreError>>(
         &self,
         key: &str,
@@ -274,8 +276,9 @@ fn outbox_list(events: &[Event]) -> Result<AttributeValue, StoreError> {
     Ok(AttributeValue::L(events.iter().map(entry).collect::<Result<_, StoreError>>()?))
 }
 
-/// An update expression that sets what is another than it was read. All else stays as it is stored: what the outbox
-/// holds is the relay's, and a newer version may have put in what this one does not know, also into a list that grows.
+/// An update expression that sets only attributes that have changed since they were read. All other attributes stay as
+/// they are stored: the outbox belongs to the relay, and a newer version may have stored something that this version
+/// does not know, also in a list that grows.
 struct Change {
     update: String,
     names: HashMap<String, String>,
@@ -293,7 +296,7 @@ impl Change {
         let mut after: Item = to_item(next)?;
         after.insert(stored::SCHEMA.into(), stored::schema(read.schema().max(T::SCHEMA)));
         for name in before.keys() {
-            // One that is left out when it has nothing in it.
+            // This attribute is left out of the item when it is empty.
             after.entry(name.clone()).or_insert(AttributeValue::Null(true));
         }
         for (index, (name, value)) in after.into_iter().enumerate() {
@@ -335,14 +338,14 @@ impl Change {
     }
 }
 
-/// What is behind a list that is otherwise as it was.
+/// The entries that were appended to a list, if the rest of the list is unchanged.
 fn appended(was: Option<&AttributeValue>, value: &AttributeValue) -> Option<AttributeValue> {
     let (was, value) = (was?.as_l().ok()?, value.as_l().ok()?);
     let items = value.strip_prefix(was.as_slice()).filter(|_| !was.is_empty())?;
     Some(AttributeValue::L(items.to_vec()))
 }
 
-/// `events` are the newest, oldest first.
+/// `events` are the newest events, the oldest of them first.
 pub(crate) fn outbox_values(
     key: &str,
     events: &[Event],

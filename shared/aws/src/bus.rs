@@ -1,4 +1,4 @@
-//! The event bus on EventBridge, and why a bus, whichever it is, does not take an event.
+//! The event bus on EventBridge, and the reasons why any bus does not take an event.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::primitives::DateTime;
@@ -9,12 +9,12 @@ use futures::stream;
 use crate::error::StoreError;
 use crate::outbox::OutboxEntry;
 
-/// Entries a PutEvents call takes, and their size together in bytes.
-/// Source: "PutEvents", EventBridge API reference.
+/// How many entries a PutEvents call takes, and how many bytes together. Source: "PutEvents", EventBridge API
+/// reference.
 pub const MAX_ENTRIES: usize = 10;
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Calls under way at once: a batch of a stream, which is 100 events, waits once. The default quota is 400 to 10,000
+/// Calls under way at once: a batch of a stream (100 events) goes out in one round. The default quota is 400 to 10,000
 /// calls a second, by region.
 pub const CONCURRENT_CALLS: usize = 10;
 
@@ -24,17 +24,17 @@ pub struct Bus {
     name: String,
 }
 
-/// Entry errors that are about the event itself; all others may be gone the next time.
-/// Source: "PutEventsResultEntry", EventBridge API reference.
+/// Entry errors that are about the event itself; every other error may be gone at the next try. Source:
+/// "PutEventsResultEntry", EventBridge API reference.
 const OF_THE_EVENT: [&str; 3] = ["InvalidArgument", "MalformedDetail", "RedactionFailure"];
 
 /// Why an event was not taken, named by what its publisher does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The event itself cannot be taken: too large, malformed. It would be refused again at any time.
+    /// The event itself is the reason: it is too large or malformed. The bus will always refuse it.
     #[error("the bus takes no such event: {code}: {message}")]
     ForGood { code: String, message: String },
-    /// Throttled, not connected, not allowed: the same event again, a little later.
+    /// Throttled, not connected, not allowed: try the same event again a little later.
     #[error("the bus did not take the event: {code}: {message}")]
     ForNow { code: String, message: String },
 }
@@ -77,7 +77,7 @@ impl Bus {
         results.concat()
     }
 
-    /// One of them names nobody who raised it: it is refused alone.
+    /// One of the events does not say which service raised it: only this event is refused.
     async fn put_each(&self, events: &[&OutboxEntry]) -> Vec<Result<(), Refusal>> {
         let mut results = Vec::with_capacity(events.len());
         for event in events {

@@ -1,5 +1,5 @@
-//! A DynamoDB of prepared answers, for what a local one never says.
-//! (The SDK's own test client would bring some thirty crates for the same.)
+//! A DynamoDB with prepared answers, for answers that a local DynamoDB never gives. (The SDK's own test client would
+//! need some thirty more crates.)
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -49,7 +49,7 @@ impl Canned {
         config.build()
     }
 
-    /// The bodies of what was asked.
+    /// The bodies of the requests.
     pub fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! What orders know of the catalogue: their own projection of it, in the `orders` table.
+//! What the orders service knows of the catalogue: their own projection of it, in the `orders` table.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::aggregate::{Item, Table};
 use crate::error::StoreError;
 use crate::stored::{self, Unreadable};
 
-/// Of what is stored of a product.
+/// The version of the shape of a stored product.
 const SCHEMA: Schema = Schema::FIRST;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ impl Catalogue {
         Self { table }
     }
 
-    /// Those of `skus` (at most 50) that are known. One that cannot be read is not.
+    /// The products among `skus` (at most 50) that are known. A product that cannot be read counts as not known.
     pub async fn find(&self, skus: &[Sku]) -> Result<HashMap<Sku, Product>, StoreError> {
         let keys = skus.iter().map(key).collect();
         let mut found = HashMap::new();
@@ -53,8 +53,8 @@ impl Catalogue {
         Ok(found)
     }
 
-    /// Keeps the newest: an older version than the one known changes nothing. What a newer version of us wrote is left
-    /// to that, with all that it knows of the product: `Busy`.
+    /// Keeps the newest version of a product: an older one changes nothing. A product that a newer version of this code
+    /// wrote is left to that version, with all that it knows: `Busy`.
     pub async fn project(&self, product: &Product) -> Result<(), StoreError> {
         let mut item: Item = to_item(product)?;
         item.insert("pk".into(), AttributeValue::S(key(&product.sku)));

@@ -19,7 +19,7 @@ use aws_types::region::Region;
 use tokio::time::timeout;
 use trackops_http::{BadRoots, Http1, Roots};
 
-/// How long a cold start waits for what makes the first request faster. Lambda gives it 10 seconds.
+/// How long a cold start waits for work that makes the first request faster. Lambda gives it 10 seconds.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +67,8 @@ pub fn http(url: Option<&str>) -> Result<Http1, ClientError> {
     Http1::new(roots).map_err(|source| ClientError::Certificates { path, source })
 }
 
-/// Does now what the first request would have to wait for, if it can be done now. If not, that request meets the
-/// trouble, and can name it; a function that does not start cannot.
+/// Does now what the first request would have to wait for. If it fails, the first request meets the same trouble and
+/// can report it; a function that does not start cannot.
 pub async fn warm_up<E: Error>(what: &str, check: impl Future<Output = Result<(), E>>) {
     let problem = match timeout(WARM_UP, check).await {
         Ok(Ok(())) => return,

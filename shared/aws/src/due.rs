@@ -1,4 +1,4 @@
-//! The sparse `due` index: items that somebody has to look at by then.
+//! The sparse `due` index: items that somebody has to look at, by the time when they are due.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
@@ -24,15 +24,15 @@ impl Due {
         &self.key
     }
 
-    /// `Corrupt` when its key names none, which must not be in the way of others.
+    /// `Corrupt` when the key has no id. Such an item must not hold up the others.
     pub fn id(&self) -> Result<OrderId, StoreError> {
         let id = self.key.split_once('#').and_then(|(_, id)| id.parse().ok());
         id.ok_or_else(|| StoreError::corrupt(format!("{} is due but has no id", self.key)))
     }
 }
 
-/// A way through all that was due at one time. It goes on behind what it has met, so it meets an item that cannot be
-/// postponed once.
+/// A walk through all items that were due at one time. It goes on after the last item that it has met, so it meets an
+/// item that cannot be postponed only once.
 #[derive(Debug)]
 pub struct Walk {
     before: Timestamp,
@@ -44,28 +44,28 @@ impl Walk {
         Self { before, shards: (0..SHARDS).map(|shard| (shard, Page::default())).collect() }
     }
 
-    /// Whether everything was met, as far as it could be read.
+    /// Whether the walk has met everything that could be read.
     pub const fn is_done(&self) -> bool {
         self.shards.is_empty()
     }
 }
 
-/// A part of a way: at most a page of each shard.
+/// A part of a walk: at most a page of each shard.
 #[derive(Debug, Default)]
 pub struct Met {
     /// Longest overdue first.
     pub due: Vec<Due>,
-    /// One for each shard that could not be read; the way ends there.
+    /// One error for each shard that could not be read; the walk ends in that shard.
     pub unread: Vec<StoreError>,
 }
 
 impl Table {
-    /// Whether what is due can be found.
+    /// Whether the index can be read.
     pub async fn check_due(&self) -> Result<(), StoreError> {
         self.index("due", "due_at", 0, Timestamp::now(), Page::default()).await.map(drop)
     }
 
-    /// The next part of the way; `None` at its end.
+    /// The next part of the walk; `None` at its end.
     pub async fn walk_due(&self, walk: &mut Walk) -> Option<Met> {
         if walk.shards.is_empty() {
             return None;
@@ -94,8 +94,8 @@ impl Table {
         met.unread.into_iter().next().map_or(Ok(met.due), Err)
     }
 
-    /// Looks at it again then, if it is still due; so those that stay due do not keep others waiting.
-    /// False when the item has moved on, or somebody else is looking at it.
+    /// Makes the item due again at that time, if it is still due. So items that stay due do not hold up others. False
+    /// when the item has moved on, or somebody else is looking at it.
     pub async fn postpone(&self, due: &Due, until: Timestamp) -> Result<bool, StoreError> {
         let update = self.client.update_item().table_name(&self.name);
         let update = update.key("pk", AttributeValue::S(due.key.clone()));

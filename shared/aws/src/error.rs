@@ -12,10 +12,10 @@ pub enum StoreError {
     /// Somebody else was faster: load again and decide anew.
     #[error("the item has changed since it was read")]
     Stale,
-    /// Contention, throttling, a timeout, rights that are yet to spread: the same again, a little later.
+    /// Contention, throttling, a timeout, IAM rights that are not active yet: try the same again a little later.
     #[error("the service is busy")]
     Busy(#[source] Source),
-    /// What was read, or asked for, makes no sense: page someone.
+    /// The stored data, or the request, makes no sense: page someone.
     #[error("the store cannot be used as it is")]
     Corrupt(#[source] Source),
 }
@@ -25,7 +25,7 @@ impl StoreError {
         Self::Corrupt(cause.into())
     }
 
-    /// What DynamoDB says of one statement of a batch.
+    /// DynamoDB's error for one statement of a batch.
     pub(crate) fn of_statement(code: &str, message: &str) -> Self {
         let cause = || format!("{code}: {message}").into();
         match code {
@@ -35,7 +35,7 @@ impl StoreError {
         }
     }
 
-    /// An event that its consumer does not take: a rule is wrong.
+    /// A consumer got an event that it does not take: a rule is wrong.
     pub fn unexpected(event: &Event) -> Self {
         Self::corrupt(format!("event {} is of type {}", event.id, event.kind.name()))
     }
@@ -58,9 +58,9 @@ const TRANSIENT: [&str; 12] = [
     "ServiceUnavailable",
 ];
 
-/// Error codes that say nothing of the request: rights, credentials or a table that a deployment or an outage has yet
-/// to bring. They delay, and decide nothing.
-/// Source: the common errors of the services' API references; IAM is eventually consistent.
+/// Error codes that are not about the request: rights, credentials or a table that are missing during a deployment or
+/// an outage. They delay, and decide nothing. Source: the common errors of the services' API references; IAM is
+/// eventually consistent.
 const NOT_OURS: [&str; 10] = [
     "AccessDenied",
     "AccessDeniedException",
@@ -74,8 +74,8 @@ const NOT_OURS: [&str; 10] = [
     "UnrecognizedClientException",
 ];
 
-/// The same where DynamoDB answers for a part of a call.
-/// Source: "TransactWriteItems" and "BatchStatementError", DynamoDB API reference.
+/// The same, for DynamoDB's answers about one part of a call. Source: "TransactWriteItems" and "BatchStatementError",
+/// DynamoDB API reference.
 const TRANSIENT_OF_A_PART: [&str; 3] =
     ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 

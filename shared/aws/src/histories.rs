@@ -1,4 +1,4 @@
-//! Many aggregates at once, for whoever tells again what they have told.
+//! Reads many aggregates at once, to replay the events that they have raised.
 
 use trackops_domain::payment::Payment;
 use trackops_domain::reservation::Reservation;
@@ -11,7 +11,7 @@ use crate::payments::Payments;
 use crate::stored::Unreadable;
 
 impl Inventory {
-    /// Those of these items that are there, in any order.
+    /// The items among these that exist, in any order.
     pub async fn find_readable_items(
         &self,
         skus: &[Sku],
@@ -19,7 +19,7 @@ impl Inventory {
         self.table().load_all(skus.iter().map(StockItem::key).collect(), true).await
     }
 
-    /// Those of these reservations that are there, in any order.
+    /// The reservations among these that exist, in any order.
     pub async fn find_reservations(
         &self,
         ids: &[OrderId],
@@ -29,7 +29,7 @@ impl Inventory {
 }
 
 impl Payments {
-    /// Those of these payments that are there, in any order.
+    /// The payments among these that exist, in any order.
     pub async fn find_all(
         &self,
         ids: &[OrderId],

@@ -1,7 +1,7 @@
 //! The `inventory` table: stock levels and the reservations that take from them.
 //!
-//! All lines of a reservation are one transaction with the reservation itself, so units and promises never
-//! disagree. A condition that fails is a business answer; a conflict is waited out.
+//! All lines of a reservation are one transaction with the reservation itself, so units and promises never disagree.
+//! When a condition fails, the answer is about the stock; after a conflict, the transaction is tried again.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -24,7 +24,7 @@ use crate::retry;
 use crate::stored::read;
 use crate::transact::{put, update};
 
-/// Holds that are given back at the same time, because they are in the way of another.
+/// How many overdue holds are given back at the same time, because another reservation needs their units.
 const EXPIRED_AT_ONCE: usize = 16;
 
 impl Aggregate for StockItem {
@@ -95,7 +95,7 @@ pub enum ReservationError {
     Store(#[from] StoreError),
 }
 
-/// A product that is not there to be reserved, however many of it there are.
+/// A product that cannot be reserved, whatever its stock is: it does not exist or is not sold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotSold {
     Unknown(Sku),
@@ -110,14 +110,14 @@ pub enum ReserveError {
     Store(#[from] StoreError),
 }
 
-/// What a reservation asks for.
+/// The request for a reservation.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub id: OrderId,
     /// Merged by product, at most 50.
     pub lines: Vec<Line>,
     pub expires_at: Timestamp,
-    /// Of the request that asks; none when it is for an order.
+    /// The hash of the request; `None` when the reservation is for an order.
     pub request_hash: Option<String>,
     pub cause: Cause,
 }
@@ -140,14 +140,14 @@ impl Inventory {
         self.table.load(&StockItem::key(sku)).await
     }
 
-    /// Those of at most 100 products that exist, in any order.
+    /// The products among these (at most 100) that exist, in any order.
     pub async fn find_items(&self, skus: &[Sku]) -> Result<Vec<StockItem>, StoreError> {
         let items = self.table.items(skus.iter().map(StockItem::key).collect(), true).await?;
         items.into_iter().map(|item| read(item, StockItem::SCHEMA)).collect()
     }
 
-    /// Adds or changes an item as `decide` says, once for each request; decides anew when a reservation, or anybody
-    /// else, was faster.
+    /// Adds or changes an item as `decide` says, once for each request. Decides again when a reservation, or any other
+    /// writer, was faster.
     pub async fn change_item<E: From<StoreError>>(
         &self,
         sku: &Sku,
@@ -162,14 +162,14 @@ impl Inventory {
         self.table.load(&Reservation::key(id)).await
     }
 
-    /// All lines or none. The reservation that is recorded is the answer, whoever recorded it: HELD, or
-    /// REJECTED with what is missing, or what has become of it since. It carries an event if it is this call's.
+    /// Reserves all lines or none. The answer is the recorded reservation, whoever recorded it: HELD, or REJECTED with
+    /// what is missing, or its state since then. It carries an event if this call has recorded it.
     pub async fn reserve(&self, wanted: &Wanted) -> Result<Reservation, StoreError> {
         self.reserve_if(wanted, |_| Ok(())).await
     }
 
-    /// [`Self::reserve`] of products that are sold. Where one is not, nothing is recorded: the same may be asked for
-    /// again when it is.
+    /// [`Self::reserve`], for products that are sold. If one is not sold, nothing is recorded: the same request may
+    /// succeed when the product is sold.
     pub async fn reserve_sold(&self, wanted: &Wanted) -> Result<Reservation, ReserveError> {
         let judge = |stock: &HashMap<Sku, StockItem>| {
             let not_sold = not_sold(wanted, stock);
@@ -178,13 +178,13 @@ impl Inventory {
         self.reserve_if(wanted, judge).await
     }
 
-    /// `judge` sees the stock before anything is recorded of a reservation that is not there yet.
+    /// If the reservation does not exist yet, `judge` sees the stock before anything is recorded.
     async fn reserve_if<E: From<StoreError>>(
         &self,
         wanted: &Wanted,
         judge: impl Fn(&HashMap<Sku, StockItem>) -> Result<(), E>,
     ) -> Result<Reservation, E> {
-        // Holds that ran out: not looked at yet; given back; or some may be in the way still.
+        // Overdue holds: `None` is not looked at yet, `Ok` is given back, `Err` is that some may still be in the way.
         let mut overdue: Option<Result<(), StoreError>> = None;
         for attempt in 0..retry::TRIES {
             let (recorded, stock) = self.look(wanted).await?;
@@ -201,7 +201,7 @@ impl Inventory {
                     overdue = Some(self.expire_overdue(&shortages, now).await);
                     continue;
                 }
-                // What could not be given back delays the answer, and does not decide it.
+                // If a hold could not be given back, this delays the answer and does not decide it.
                 Err(_) if let Some(Err(error)) = overdue => return Err(error.into()),
                 Err(shortages) => {
                     let (id, lines) = (wanted.id, wanted.lines.clone());
@@ -219,7 +219,7 @@ impl Inventory {
         Err(StoreError::Busy("too many others reserve the same products".into()).into())
     }
 
-    /// Makes a hold permanent; a hold that ran out or was released stays so, and is an `Illegal` move.
+    /// Makes a hold permanent. If the hold ran out or was released, it stays so, and the move is `Illegal`.
     pub async fn commit(
         &self,
         id: &OrderId,
@@ -253,7 +253,7 @@ impl Inventory {
         }
     }
 
-    /// Gives the units of a hold that is as it should be back, once; after a commit it is an `Illegal` move.
+    /// Gives back the units of a hold, once, if the hold is as it should be. After a commit the move is `Illegal`.
     pub async fn withdraw(
         &self,
         id: &OrderId,
@@ -263,7 +263,7 @@ impl Inventory {
         self.change(id, Fact::Withdrawn, cause, GIVE_BACK, is_as_it_should).await
     }
 
-    /// Gives the units of a hold that ran out back, once; after a commit it is an `Illegal` move.
+    /// Gives back the units of a hold that ran out, once. After a commit the move is `Illegal`.
     pub async fn expire(
         &self,
         id: &OrderId,
@@ -272,13 +272,12 @@ impl Inventory {
         self.change(id, Fact::Expired, cause, GIVE_BACK, |_| true).await
     }
 
-    /// The units have left the house: they are not on hand any more, once.
+    /// The units have left the house: takes them off hand, once.
     pub async fn ship(&self, id: &OrderId, cause: &Cause) -> Result<Reservation, ReservationError> {
         self.change(id, Fact::Shipped, cause, "on_hand = on_hand - :quantity", |_| true).await
     }
 
-    /// Gives back the holds on products that are short which should have been given back by now, each alone. `Busy` when
-    /// more may be in the way.
+    /// Gives back overdue holds on products that are short, each hold alone. `Busy` when more holds may be in the way.
     async fn expire_overdue(
         &self,
         shortages: &[Shortage],
@@ -324,7 +323,8 @@ impl Inventory {
         expired
     }
 
-    /// The next state of a reservation, and `assignment` for the stock of each of its lines, together, once.
+    /// Writes the next state of a reservation, and `assignment` for the stock of each of its lines, in one transaction,
+    /// once.
     async fn change(
         &self,
         id: &OrderId,
@@ -390,7 +390,7 @@ impl Inventory {
         Ok(held)
     }
 
-    /// The next state of a reservation, and what it does to the stock of each of its lines, together.
+    /// The next state of a reservation, and its effect on the stock of each of its lines, in one transaction.
     async fn change_stock(
         &self,
         read: &Reservation,
@@ -418,8 +418,8 @@ impl Inventory {
         self.table.transact(actions).await
     }
 
-    /// Takes units under the weakest condition that keeps the promises: only the reservation that crosses
-    /// the low-stock mark needs the exact version, all others only need enough to be left.
+    /// Takes units under the weakest condition that keeps the promises. Only the reservation that crosses the low-stock
+    /// mark needs the exact version; all others only need enough units.
     fn take(&self, taken: &Taken<'_>, now: Timestamp) -> Result<Update, StoreError> {
         let Taken { item, quantity, taking } = taken;
         let mut sets = "SET available = available - :quantity, #version = #version + :one, \
@@ -500,7 +500,7 @@ fn not_sold(wanted: &Wanted, stock: &HashMap<Sku, StockItem>) -> Vec<NotSold> {
     not_sold.collect()
 }
 
-/// Whether units that others have promised to them would be enough, should they come back.
+/// Whether there would be enough units if all units that others hold came back.
 fn promises_are_in_the_way(shortages: &[Shortage], stock: &HashMap<Sku, StockItem>) -> bool {
     shortages.iter().all(|short| {
         let item = stock.get(&short.sku).filter(|item| !item.discontinued);
@@ -518,14 +518,14 @@ mod tests {
     use crate::canned::{Canned, cancelled, error};
     use serde_json::{Value, json};
 
-    /// Asks a DynamoDB that has one TEA and answers the transactions so.
+    /// Asks a DynamoDB that has one TEA, and that answers the transactions as given.
     async fn reserve(
         transactions: impl IntoIterator<Item = (u16, Value)>,
     ) -> (Result<Reservation, StoreError>, Vec<Value>) {
         reserve_of(1, 0, |look| [look].into_iter().chain(transactions)).await
     }
 
-    /// Asks a DynamoDB that has one TEA, of which so many are available, and answers so: given what it says of them.
+    /// Asks a DynamoDB that has one TEA with so many units available, and that gives these answers.
     async fn reserve_of<A: IntoIterator<Item = (u16, Value)>>(
         available: u32,
         threshold: u32,
@@ -567,7 +567,7 @@ mod tests {
         assert!(asked.iter().all(|request| *request == asked[0]), "{asked:#?}");
     }
 
-    /// With no unit left, and a due index that says this first.
+    /// With no unit left, and with a due index that gives these answers first.
     async fn reserve_short(due: (u16, Value)) -> Result<Reservation, StoreError> {
         let answers = |look: (u16, Value)| {
             let due = [due].into_iter().chain(vec![(200, json!({"Items": []})); 7]);

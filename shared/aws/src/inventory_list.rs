@@ -1,7 +1,8 @@
 //! Lists of items, by product id, and of reservations, newest first.
 //!
-//! The place of an entry never changes, and a list goes on behind the last place it has come to: what is added
-//! meanwhile moves nothing. Index `listed` has eight partitions for each list, and a page is the merge of all.
+//! The place of an entry never changes, and a list goes on after the last place that it has reached. So entries that
+//! are added meanwhile do not move the others. Index `listed` has eight partitions for each list, and a page is the
+//! merge of all.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use crate::inventory::Inventory;
 use crate::outbox::hash;
 use crate::stored::{self, Unreadable};
 
-/// Reads of the index for one page; after that the page is what has been found.
+/// How often the index is read for one page. After that the page has what was found so far.
 const STEPS: usize = 10;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,7 +36,7 @@ pub struct ReservationFilter {
     pub product: Option<Sku>,
 }
 
-/// It goes on behind a place.
+/// A list goes on after a place.
 pub type Page<T> = stored::Page<T, String>;
 
 impl ItemFilter {
@@ -152,7 +153,7 @@ async fn page<T: Aggregate>(
 ) -> Result<Page<T>, StoreError> {
     let mut page = Page { found: Vec::new(), unreadable: Unreadable::default(), next: None };
     for _ in 0..STEPS {
-        // Nobody knows how many of those that are read the filter keeps.
+        // Nobody knows how many of the entries the filter will keep.
         let count = if all { limit - page.found.len() } else { BATCH };
         let partitions = (0..SHARDS).map(|shard| entries(table, list, shard, &after, count));
         let entries = list.first(try_join_all(partitions).await?, count);

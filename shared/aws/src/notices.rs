@@ -1,4 +1,4 @@
-//! Which events somebody was told of, so that each is told once however often it comes.
+//! Remembers which events were told to somebody, so that each is told once, however often it comes.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::aggregate::Table;
 use crate::error::StoreError;
 use crate::stored::{self, read};
 
-/// Whoever tells has so long; then another may. Longer than the function may take, shorter than its queue's visibility
-/// timeout, so that a message that comes again is not turned away.
+/// How long one turn lasts; after it another call may have the turn. It is longer than the function may run, and
+/// shorter than its queue's visibility timeout, so that a message that comes again is not refused.
 const TURN: Duration = Duration::from_secs(30);
 
-/// Longer than an event may be on its way: 4 days in a queue and 14 among dead letters, and published again before.
+/// Longer than an event may be on its way: published again, 4 days in a queue, and 14 days among dead letters.
 const REMEMBERED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Tell it, and then say so with [`Notices::told`].
+    /// Tell the event, and then call [`Notices::told`].
     Yours,
-    /// It was told before.
+    /// The event was told before.
     Told,
-    /// Somebody else is at it: ask again later.
+    /// Somebody else is telling it now: ask again later.
     Taken,
 }
 
@@ -49,7 +49,7 @@ impl Notices {
                 "SET turn_of = :mine, turn_until = :until, forget_at = :forget_at, \
                  #schema = if_not_exists(#schema, :schema)",
             )
-            // The second time that the SDK asks, the turn is its own.
+            // When the SDK repeats the request, the turn is already its own.
             .condition_expression(
                 "attribute_not_exists(told_at) \
                  AND (attribute_not_exists(turn_of) OR turn_of = :mine OR turn_until < :now)",
@@ -77,7 +77,7 @@ impl Notices {
         }
     }
 
-    /// Nobody tells of the event again.
+    /// Notes that the event was told: nobody tells it again.
     pub async fn told(&self, event_id: &str) -> Result<(), StoreError> {
         let now = Timestamp::now();
         self.update(event_id)

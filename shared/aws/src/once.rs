@@ -1,5 +1,4 @@
-//! A request that comes again is answered as it was, and does nothing: its answer is kept beside what it did, in one
-//! write.
+//! A repeated request gets the first answer and does nothing. The answer is stored in the same write as the change.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use crate::retry;
 use crate::stored::{self, read};
 use crate::transact::{put, update};
 
-/// An answer is kept for 24 hours, which callers are told, and an hour more for clocks that differ.
+/// An answer is kept for 24 hours, as the API promises, and for one hour more because clocks differ.
 const KEPT: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// The newest shape of an answer that this version reads, and the one that it writes.
@@ -35,7 +34,7 @@ pub struct Answered {
 /// A request that may come again.
 #[derive(Clone, Copy, Debug)]
 pub struct Repeatable {
-    /// The same whenever it comes again, and no other request's.
+    /// The same id for every repetition of the request, and for no other request.
     pub id: Uuid,
     /// Keeps the answer also when there was nothing to change.
     pub keep_unchanged: bool,
@@ -51,14 +50,15 @@ pub enum Once {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     answered: Answered,
-    /// The call that kept it, so that a call whose own answer was lost knows it again.
+    /// The call that stored the answer. If a call loses DynamoDB's answer, it recognises its own write by this.
     by: Uuid,
     /// Unix seconds.
     forget_at: i64,
 }
 
 impl Table {
-    /// [`Self::decide`], and `answer` for what is stored then: once for each id, whatever happens in between.
+    /// [`Self::decide`], and then `answer` for what is stored. Both happen once for each id, whatever happens in
+    /// between.
     pub async fn answer_once<T: Aggregate, E: From<StoreError>>(
         &self,
         key: &str,
@@ -69,7 +69,7 @@ impl Table {
         let (by, kept_key) = (Uuid::now_v7(), format!("ANSWER#{}", request.id));
         for attempt in 0..retry::TRIES {
             let item: Option<T> = self.load(key).await?;
-            // Read after the item: who sees what this request did sees its answer too.
+            // Read after the item: if this call sees the change of an earlier one, it sees its answer too.
             if let Some(kept) = self.item(&kept_key).await? {
                 let kept: Kept = read(kept, SCHEMA)?;
                 let again = kept.by != by;

@@ -1,7 +1,7 @@
 //! Lists of orders, newest first, from indexes whose keys are written once and never change.
 //!
 //! An order's place in a list is its `created_key`, `<created at>#<id>`. A list goes on below the key that it has
-//! come to, so what is placed meanwhile moves nothing.
+//! reached, so orders that are placed meanwhile do not move the others.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,26 +18,27 @@ use crate::orders::Orders;
 use crate::outbox::hash;
 use crate::stored::{Page, Unreadable};
 
-/// Partitions of a day in index `by_day`: what one takes, 1,000 writes a second, shall not limit a day's orders.
+/// Partitions of a day in index `by_day`: one partition takes 1,000 writes a second, and this must not limit the orders
+/// of a day.
 const DAY_SHARDS: u32 = 4;
 
-/// How far back a list of everybody's orders goes that does not say: it is read day by day.
+/// How far back a list of everybody's orders goes if the request does not say: the list is read day by day.
 const EVERYBODY: Duration = Duration::from_secs(30 * DAY.as_secs());
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads of an index for one page; after that the page is what has been found.
+/// How often an index is read for one page. After that the page has what was found so far.
 const STEPS: usize = 32;
 
-/// Clocks of those who place orders may be ahead by so much.
+/// How far ahead the clock of a function that places orders may be.
 const AHEAD: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Filter {
     pub customer: Option<CustomerId>,
     pub status: Option<OrderStatus>,
-    /// Placed then or later.
+    /// Placed at this time or later.
     pub from: Option<Timestamp>,
-    /// Placed before.
+    /// Placed before this time.
     pub to: Option<Timestamp>,
 }
 
@@ -60,7 +61,7 @@ impl Position {
         Self { from: from.to_string(), before: before.to_string() }
     }
 
-    /// Where the list of these orders goes on behind this one.
+    /// Where the list of these orders goes on after this order.
     pub fn behind(order: &Order, filter: &Filter) -> Self {
         Self { before: created_key(order), ..Self::first(filter, Timestamp::now()) }
     }
@@ -70,7 +71,7 @@ fn created_key(order: &Order) -> String {
     format!("{}#{}", order.created_at, order.id)
 }
 
-/// Keys, newest first: all that there are down to `down_to`, itself included.
+/// Keys, newest first: all keys that exist down to `down_to`, inclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Run {
     keys: Vec<String>,
@@ -87,7 +88,7 @@ impl Run {
         Some(Self { keys, down_to })
     }
 
-    /// The newest `count` of it.
+    /// The newest `count` keys.
     fn newest(mut self, count: usize) -> Self {
         if self.keys.len() > count {
             self.keys.truncate(count);
@@ -137,13 +138,13 @@ impl Orders {
             if left.before <= left.from {
                 break;
             }
-            // Nobody knows how many of those that are read have the status.
+            // Nobody knows how many of the orders will have the status.
             let count = if filter.status.is_some() { BATCH } else { limit - found.len() };
             let run = self.keys(filter, &left, count).await?;
             left.before = run.down_to;
             let is_wanted =
                 |order: &Order| filter.status.is_none_or(|status| status == order.status);
-            // Nobody knows whether one that cannot be read has the status.
+            // Nobody knows whether an order that cannot be read has the status.
             let read = self.read(&run.keys).await?.into_iter().zip(run.keys);
             let mut read = read.filter(|(order, _)| order.as_ref().is_none_or(is_wanted));
             for (order, key) in read.by_ref() {
@@ -152,7 +153,7 @@ impl Orders {
                     None => unreadable.0.push(key.clone()),
                 }
                 if found.len() == limit {
-                    // The others that were read are for the next page.
+                    // The other orders that were read belong to the next page.
                     if read.next().is_some() {
                         left.before = key;
                     }
@@ -167,7 +168,7 @@ impl Orders {
         Ok(Page { found, unreadable, next })
     }
 
-    /// The next keys: at most `count`, and for everybody's orders at most a day's.
+    /// The next keys: at most `count`, and for everybody's orders at most those of one day.
     async fn keys(
         &self,
         filter: &Filter,
@@ -189,7 +190,7 @@ impl Orders {
         Ok(run.ok_or_else(|| StoreError::corrupt("a day without shards"))?.newest(count))
     }
 
-    /// The next keys of one partition, `count` at least if it has so many.
+    /// The next keys of one partition: at least `count`, if it has so many.
     async fn run(
         &self,
         index: &str,
@@ -199,7 +200,7 @@ impl Orders {
         count: usize,
     ) -> Result<Run, StoreError> {
         let Table { client, name } = self.table();
-        // One more than wanted tells whether there are more; another one, because BETWEEN has `before` too.
+        // Reads two more than wanted: one tells whether there are more, and one is because BETWEEN includes `before`.
         let limit = i32::try_from(count + 2).map_err(StoreError::corrupt)?;
         let answer = client
             .query()
@@ -229,12 +230,12 @@ impl Orders {
         Ok(Run { keys, down_to })
     }
 
-    /// Those of these orders (100 at most) that are there, in any order.
+    /// The orders among these (at most 100) that exist, in any order.
     pub async fn find_all(&self, ids: &[OrderId]) -> Result<(Vec<Order>, Unreadable), StoreError> {
         self.table().load_all(ids.iter().map(Order::key).collect(), true).await
     }
 
-    /// The orders that the keys name, in their order; `None` for one that cannot be read.
+    /// The orders with these keys, in the order of the keys; `None` for an order that cannot be read.
     async fn read(&self, keys: &[String]) -> Result<Vec<Option<Order>>, StoreError> {
         let id = |key: &String| key.split_once('#').and_then(|(_, id)| id.parse().ok());
         let id = |key| id(key).ok_or_else(|| StoreError::corrupt(format!("{key} names no order")));

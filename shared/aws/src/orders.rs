@@ -1,4 +1,4 @@
-//! The `orders` table: orders, and who of them somebody has to look at.
+//! The `orders` table: orders, and which of them somebody has to look at.
 
 use trackops_domain::order::{Author, Fact, Order};
 use trackops_domain::{Event, IllegalMove, OrderId, Schema, Timestamp, event::Cause};
@@ -77,7 +77,7 @@ impl Orders {
         }
     }
 
-    /// Records a fact, once: telling it again returns the order as it is.
+    /// Records a fact, once: recording it again returns the order as it is.
     pub async fn record(
         &self,
         id: &OrderId,

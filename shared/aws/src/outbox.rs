@@ -1,7 +1,8 @@
-//! The publishing side of the outbox: what an item still has to tell, and forgetting it once it is told.
+//! The publishing side of the outbox: which events an item still has to publish, and removing them after they are
+//! published.
 //!
-//! What waits here was committed, perhaps by a newer version of this code. So it is read tolerantly: an event of a type
-//! that is not known goes out as it is, and an entry that makes no sense holds up its own item alone.
+//! The events that wait here were committed, perhaps by a newer version of this code. So they are read tolerantly: an
+//! event of an unknown type is published as it is, and an entry that makes no sense holds up only its own item.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -42,7 +43,7 @@ pub struct OutboxEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Known(EventType),
-    /// Of a version of this code that is newer, or much older.
+    /// A type of a newer, or much older, version of this code.
     Unknown(String),
 }
 
@@ -141,33 +142,33 @@ impl OutboxEntry {
     }
 }
 
-/// What an item of any table still has to tell, oldest first.
+/// The events that an item of any table still has to publish, oldest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unpublished {
     pub pk: String,
-    /// As far as it can be read.
+    /// The entries before the first one that cannot be read.
     pub outbox: Vec<OutboxEntry>,
-    /// What is stored from the first entry on that cannot be read. It waits for somebody to look at it, or for a
-    /// version of this code that can read it.
+    /// The first entry that cannot be read, and all entries behind it. They wait until somebody looks at them, or for a
+    /// version of this code that can read them.
     pub unreadable: Vec<AttributeValue>,
 }
 
-/// What can be said of an entry that cannot be read.
+/// What is known of an entry that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
-    /// Its own, if it has one, so that an operator can name it.
+    /// The entry's own id, if it has one, so that an operator can name it.
     pub id: String,
     pub kind: Option<Kind>,
     pub time: Option<Timestamp>,
 }
 
 impl Unpublished {
-    /// An item that has `outbox` to tell, all of which was read.
+    /// An item that has to publish `outbox`, all of which could be read.
     pub fn new(pk: String, outbox: Vec<OutboxEntry>) -> Self {
         Self { pk, outbox, unreadable: Vec::new() }
     }
 
-    /// Of an item as it is stored; an error when it has no key.
+    /// Reads an item as it is stored; an error when it has no key.
     fn of(mut item: Item) -> Result<Self, StoreError> {
         let Some(AttributeValue::S(pk)) = item.remove("pk") else {
             return Err(StoreError::corrupt("an item without its key"));
@@ -191,7 +192,7 @@ impl Unpublished {
         Ok(Self { pk, outbox, unreadable })
     }
 
-    /// Whether it has nothing to tell.
+    /// Whether the outbox is empty.
     pub const fn is_empty(&self) -> bool {
         self.outbox.is_empty() && self.unreadable.is_empty()
     }
@@ -206,7 +207,7 @@ impl Unpublished {
         })
     }
 
-    /// The id of what has to go first.
+    /// The id of the event that has to be published first.
     pub fn oldest(&self) -> Option<Cow<'_, str>> {
         let first = self.outbox.first().map(|event| Cow::from(&event.id));
         first.or_else(|| self.odd().map(|odd| odd.id.into()))
@@ -239,22 +240,23 @@ impl Unpublished {
     }
 }
 
-/// A text of an entry that is perhaps none.
+/// A text of an entry that may be malformed.
 fn text<'a>(entry: &'a AttributeValue, name: &str) -> Option<&'a String> {
     entry.as_m().ok()?.get(name)?.as_s().ok()
 }
 
-/// An outbox as it was read, and how many of its events, the oldest first, the bus has taken or somebody has given up.
+/// An outbox as it was read, and how many of its oldest events the bus has taken or somebody has given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
     pub read: &'a Unpublished,
     pub count: usize,
 }
 
-/// Statements a batch takes. Source: "Running batch operations with PartiQL for DynamoDB", DynamoDB Developer Guide.
+/// How many statements a batch takes. Source: "Running batch operations with PartiQL for DynamoDB", DynamoDB Developer
+/// Guide.
 const STATEMENTS: usize = 25;
 
-/// Tries of a statement that was throttled: as many as the SDK gives a call, which does not look into a batch.
+/// Tries of a statement that was throttled: as many as the SDK makes for a call. (The SDK does not look into a batch.)
 const TRIES: u32 = 3;
 
 /// Entries read from an index at once.
@@ -277,14 +279,14 @@ pub(crate) fn hash(key: &str) -> u32 {
 }
 
 impl Table {
-    /// What the item has to tell now; `None` when it has told everything.
+    /// The events that the item has to publish now; `None` when its outbox is empty.
     pub async fn unpublished(&self, key: &str) -> Result<Option<Unpublished>, StoreError> {
         let item = self.item(key).await?.map(Unpublished::of).transpose()?;
         Ok(item.filter(|item| !item.is_empty()))
     }
 
-    /// Keys of items that have had something to tell since before `before`, oldest first, a page (as many as
-    /// [`Self::outboxes`] takes) at a time.
+    /// Keys of items whose events have waited since before `before`, oldest first, one page at a time (as many as
+    /// [`Self::outboxes`] takes).
     pub async fn unpublished_before(
         &self,
         shard: u32,
@@ -302,7 +304,8 @@ impl Table {
         Ok((keys, answer.last_evaluated_key.map(|after| Page { after: Some(after) })))
     }
 
-    /// How many such items there are from this page on, as far as one call counts, and whether these are all.
+    /// How many such items there are from this page on, as far as one call counts them, and whether the number is
+    /// complete.
     pub async fn count_unpublished(
         &self,
         shard: u32,
@@ -357,7 +360,7 @@ impl Table {
         Ok((entries, answer.last_evaluated_key.map(|after| Page { after: Some(after) })))
     }
 
-    /// Those of these items (of at most 100 keys) that have something to tell, in any order.
+    /// The items among these (at most 100 keys) that have events to publish, in any order.
     pub async fn outboxes(&self, keys: Vec<String>) -> Result<Vec<Unpublished>, StoreError> {
         let items = self.projected(keys, true, Some("pk, outbox")).await?.into_iter();
         let outboxes: Vec<_> = items.map(Unpublished::of).collect::<Result<_, StoreError>>()?;
@@ -374,20 +377,20 @@ impl Table {
         Ok(item.map(|item| item.version))
     }
 
-    /// Forgets exactly the events that were published. When others were added meanwhile it leaves all of
-    /// them: whoever publishes those publishes these again first, so the order holds.
+    /// Removes exactly the events that were published. If events were added meanwhile, it removes nothing: the function
+    /// that publishes the new events publishes the old ones again first, so the order is kept.
     pub async fn trim(&self, published: &Unpublished) -> Result<(), StoreError> {
         self.forget(published, published.outbox.len()).await.map(drop)
     }
 
-    /// [`Self::forget_all`] of one outbox.
+    /// [`Self::forget_all`] for one outbox.
     pub async fn forget(&self, read: &Unpublished, count: usize) -> Result<bool, StoreError> {
         Ok(self.forget_all(&[Told { read, count }]).await? == [true])
     }
 
-    /// Forgets what these outboxes, each of another item, have told. Whether it did, in the order given: when an outbox
-    /// is not as it was read it leaves all of it. An error is the first of those that there were; whatever did not
-    /// fail is forgotten all the same.
+    /// Removes the published events of these outboxes, each of another item. Returns for each outbox, in the order
+    /// given, whether it did: if an outbox is not as it was read, nothing of it is removed. If statements fail, returns
+    /// the first error; the other outboxes are trimmed all the same.
     pub async fn forget_all(&self, told: &[Told<'_>]) -> Result<Vec<bool>, StoreError> {
         let calls = told.chunks(STATEMENTS).map(|told| self.forget_some(told));
         let forgotten: Result<Vec<_>, _> = join_all(calls).await.into_iter().collect();
@@ -395,7 +398,7 @@ impl Table {
     }
 
     async fn forget_some(&self, told: &[Told<'_>]) -> Result<Vec<bool>, StoreError> {
-        // What tells nothing has nothing to forget.
+        // An outbox of which nothing was published needs no statement.
         let mut left: Vec<usize> = (0..told.len()).filter(|it| told[*it].count > 0).collect();
         let mut forgotten = vec![true; told.len()];
         for attempt in 0..TRIES {
@@ -465,7 +468,7 @@ impl Told<'_> {
                     ))
                     .set_parameters(Some(values))
             }
-            // It has waited as long as those before it, for all that can be read of it.
+            // As far as can be read, it has waited as long as the entries before it.
             (false, None) => {
                 let mut values = vec![AttributeValue::L(rest)];
                 values.extend(condition_values);
@@ -509,7 +512,7 @@ mod tests {
         (200, json!({"Responses": codes.iter().map(answer).collect::<Vec<_>>()}))
     }
 
-    /// The keys that each call was about.
+    /// The keys of the items of each call.
     fn keys(dynamodb: &Canned) -> Vec<Vec<String>> {
         let key = |statement: &Value| {
             let values = statement["Parameters"].as_array().unwrap();

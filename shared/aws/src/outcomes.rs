@@ -1,6 +1,6 @@
-//! What inventory and payments told of orders: a projection of their events, an item of its own for each order.
+//! What inventory and payments told about orders: a projection of their events, in one separate item for each order.
 //!
-//! The order is left alone: its writers would meet a change that they need not know.
+//! The order's own item is not changed: its writers would meet a change that does not matter to them.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,8 @@ fn key(order: &OrderId) -> String {
 }
 
 impl Orders {
-    /// Notes what an event told of an order. The event's id names the attribute, so a repetition writes the same again.
+    /// Notes what an event told about an order. The event's id names the attribute, so a repetition writes the same
+    /// again.
     pub async fn note(
         &self,
         order: &OrderId,

@@ -60,7 +60,7 @@ impl Payments {
         self.table.load(&Payment::key(id)).await
     }
 
-    /// Stores the intent before the provider hears of it; the payment that is there already wins.
+    /// Stores the intent before the provider is asked. If there is a payment already, that one stays.
     pub async fn intend(&self, intended: Payment) -> Result<Payment, StoreError> {
         let key = Payment::key(&intended.id);
         let decide = |found: Option<Payment>| {
@@ -69,7 +69,8 @@ impl Payments {
         self.table.decide(&key, decide).await
     }
 
-    /// Asks for the money not to be kept. A payment that does not exist is written as one that never may.
+    /// Records that the money must not be kept. A payment that does not exist is written as a tombstone: it can never
+    /// be charged.
     pub async fn void(&self, id: &OrderId, cause: &Cause) -> Result<Payment, RecordError> {
         let decide = |payment: Option<Payment>| {
             let now = Timestamp::now();
@@ -82,7 +83,7 @@ impl Payments {
         self.table.decide(&Payment::key(id), decide).await
     }
 
-    /// Asks for the money of a charge that has no outcome not to be kept; leaves any other payment as it is.
+    /// Records that the money of a charge without an outcome must not be kept. Any other payment stays as it is.
     pub async fn void_unpaid(&self, id: &OrderId) -> Result<Payment, RecordError> {
         let decide = |payment: Option<Payment>| {
             let payment = payment.ok_or(RecordError::NoPayment(*id))?;
@@ -95,7 +96,7 @@ impl Payments {
         self.table.decide(&Payment::key(id), decide).await
     }
 
-    /// Keeps what the provider says in a word that we do not know, once.
+    /// Keeps an outcome of the provider that we do not know, once.
     pub async fn keep(&self, id: &OrderId, outcome: &str) -> Result<Payment, RecordError> {
         let decide = |payment: Option<Payment>| {
             let payment = payment.ok_or(RecordError::NoPayment(*id))?;

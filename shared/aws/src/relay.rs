@@ -1,7 +1,7 @@
 //! The relay's own table: what is known of events that the bus refused, and how many it took.
 //!
-//! The events themselves stay in the outboxes of their items. Nothing is written here for an event that the bus takes
-//! at once, but one counter for all that were taken together.
+//! The events themselves stay in the outboxes of their items. For events that the bus takes at once, only a counter is
+//! written, one write for all events that were taken together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -20,21 +20,21 @@ use crate::error::StoreError;
 use crate::outbox::{Kind, OutboxEntry, Unreadable, shard};
 use crate::stored;
 
-/// Until a parked event is tried again: this after its first refusal, twice as long after each that follows.
+/// How long until a parked event is tried again: the first pause; each later refusal makes it twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// What nobody has refused for so long is of an event that was published meanwhile. (Parked events are tried, and
-/// refused, at least once in the longest pause.)
+/// If an event was not refused again for so long, it was published meanwhile. (Parked events are tried, and refused, at
+/// least once in the longest pause.)
 const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Characters of what a bus says that are kept.
+/// How many characters of a bus's message are kept.
 const MAX_MESSAGE: usize = 500;
 
 /// Writes under way at once.
 const CONCURRENT_WRITES: usize = 16;
 
-/// What is noted as the type of an entry that has none.
+/// The type that is noted for an entry without a type.
 const NO_TYPE: &str = "unknown";
 
 /// Why an event is not published.
@@ -47,16 +47,16 @@ pub struct RefusedEvent {
     pub attempts: u32,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
-    /// What the bus called the newest refusal.
+    /// The bus's code for the newest refusal.
     pub code: String,
-    /// What it said of the event itself.
+    /// The bus's message about the event itself.
     pub message: Option<String>,
-    /// Its partition of index `parked`: it was refused for good.
+    /// Its partition of index `parked`; only if it was refused for good.
     parked: Option<String>,
     pub discarded: Option<Discarded>,
 }
 
-/// An event that somebody has taken out of its outbox, so that those behind it can go.
+/// An event that somebody has removed from its outbox, so that the events behind it can be published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discarded {
     pub at: Timestamp,
@@ -98,7 +98,7 @@ fn day(at: Timestamp) -> String {
     at.to_string().chars().take(10).collect()
 }
 
-/// One that makes no sense hides no other.
+/// An entry that makes no sense does not hide the others.
 fn read(item: Item) -> Option<RefusedEvent> {
     let key = item.get("pk").cloned();
     match from_item(item) {
@@ -115,7 +115,7 @@ impl RelayStore {
         Self { table }
     }
 
-    /// One more attempt that was refused. For good: the event is parked.
+    /// Notes one more refusal. If it is for good, the event is parked.
     pub async fn refused(
         &self,
         aggregate: &str,
@@ -126,7 +126,7 @@ impl RelayStore {
         self.note(aggregate, &event.id, event.kind.name(), refusal, now).await
     }
 
-    /// One more look at an entry of an outbox that cannot be read. It is parked.
+    /// Notes one more look at an entry of an outbox that cannot be read. The entry is parked.
     pub async fn unreadable(
         &self,
         aggregate: &str,
@@ -172,7 +172,7 @@ impl RelayStore {
         update.send(None).await
     }
 
-    /// Those of these events that were refused.
+    /// The events among these that were refused.
     pub async fn refusals(
         &self,
         ids: &[&str],
@@ -188,14 +188,14 @@ impl RelayStore {
         Ok(found)
     }
 
-    /// These events are published: what is known of refusals is of no use any more.
+    /// Removes what is known of refusals of these events, because they are published now.
     pub async fn forget(&self, ids: &[&str]) -> Result<(), StoreError> {
         let refused = self.refusals(ids).await?;
         let ids: Vec<&str> = refused.keys().map(String::as_str).collect();
         self.forget_these(&ids).await
     }
 
-    /// The same of events that are known to have been refused.
+    /// The same, for events that are known to have been refused.
     pub async fn forget_these(&self, ids: &[&str]) -> Result<(), StoreError> {
         let keys: Vec<String> = ids.iter().map(|id| event_key(id)).collect();
         let deletions = keys.into_iter().map(|key| async move {
@@ -206,12 +206,12 @@ impl RelayStore {
         stream::iter(deletions).buffer_unordered(CONCURRENT_WRITES).try_collect().await
     }
 
-    /// Notes who gives a parked event up and why, once. `Stale` when it is not parked.
+    /// Notes, once, who gives a parked event up and why. `Stale` when it is not parked.
     pub async fn discard(&self, id: &str, discarded: &Discarded) -> Result<(), StoreError> {
         let mut update = Update::of(self, &event_key(id));
         update.set_once("discarded", to_attribute_value(discarded)?);
         update.remove("parked");
-        // It is kept: the record of it is what is left of the event.
+        // This note does not expire: it is all that is left of the event.
         update.remove("forget_at");
         update.send(Some("attribute_exists(parked) OR attribute_exists(discarded)")).await
     }
@@ -234,7 +234,7 @@ impl RelayStore {
         Ok(parked)
     }
 
-    /// Adds to what a bus took today.
+    /// Adds to the counts of events that a bus took today.
     pub async fn count(
         &self,
         bus: &str,
@@ -284,7 +284,7 @@ impl RelayStore {
     }
 }
 
-/// An update expression with a placeholder for every name: many of ours are words of DynamoDB's.
+/// An update expression with a placeholder for every name, because many of our names are reserved words of DynamoDB.
 struct Update {
     call: UpdateItemFluentBuilder,
     names: usize,
@@ -318,7 +318,7 @@ impl Update {
         self.sets.push(format!("#{it} = :{it}"));
     }
 
-    /// Leaves a value that is there already.
+    /// Keeps a value that is there already.
     fn set_once(&mut self, name: &str, value: AttributeValue) {
         let it = self.valued(name, value);
         self.sets.push(format!("#{it} = if_not_exists(#{it}, :{it})"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 const BASE: Duration = Duration::from_millis(8);
 const CAP: Duration = Duration::from_millis(400);
 
-/// Tries before a step gives up as busy and leaves the next try to whoever called it. At most some 2.5 s of waiting.
+/// Tries before a step gives up as busy and leaves the next try to its caller. Waiting takes some 2.5 s at most.
 pub const TRIES: u32 = 12;
 
 /// Waits a random time that grows with `attempt` (0 is the first).

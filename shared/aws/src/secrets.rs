@@ -1,4 +1,4 @@
-//! Shared secrets from Secrets Manager, and what is authenticated with them: HMAC-SHA256 (RFC 2104).
+//! Shared secrets from Secrets Manager, and message authentication with them: HMAC-SHA256 (RFC 2104).
 
 use aws_sdk_secretsmanager::Client;
 use aws_types::SdkConfig;
@@ -25,7 +25,7 @@ impl Secret {
         if secret.len() < 32 { Err(SecretError::Short) } else { Ok(Self(secret.into())) }
     }
 
-    /// To be fed with what is authenticated.
+    /// A MAC, to be fed with the message.
     pub fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0)
             .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"))
@@ -39,7 +39,7 @@ pub struct SecretSource {
 }
 
 impl SecretSource {
-    /// Read during the cold start if it can be read then.
+    /// Reads the secret during the cold start if possible.
     pub async fn connect(config: &SdkConfig, arn: String) -> Self {
         let source = Self { from: Some((config.clone(), arn)), secret: OnceCell::new() };
         clients::warm_up("the secret", async { source.get().await.map(drop) }).await;

@@ -1,7 +1,7 @@
 //! Adding up the stock: every partition of index `listed` is walked at once, and its items are read in batches.
 //!
-//! An item counts as it is when it is read; what changes meanwhile counts as it was before or is after, never as half
-//! of it (docs/decisions/0016-stock-totals.md).
+//! An item counts as it is when it is read. An item that changes meanwhile counts as it was before or is after the
+//! change, never as half of it (docs/decisions/0016-stock-totals.md).
 
 use futures::future::try_join_all;
 use trackops_domain::stock::StockItem;
@@ -13,7 +13,7 @@ use crate::inventory::Inventory;
 use crate::inventory_list::{List, entries};
 
 impl Inventory {
-    /// Takes as long as the catalogue is large: whoever asks sets the limit.
+    /// A large catalogue takes long; the caller sets the time limit.
     pub async fn totals(&self) -> Result<Totals, StoreError> {
         let partitions = try_join_all((0..SHARDS).map(|shard| self.totals_of(shard))).await?;
         Ok(partitions.into_iter().fold(Totals::default(), Totals::plus))

@@ -1,4 +1,4 @@
-//! Reading what is stored, also by a newer version of us (docs/decisions/0034-schema-versions.md).
+//! Reading stored items, also those that a newer version of this code wrote (docs/decisions/0034-schema-versions.md).
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
@@ -11,7 +11,7 @@ use crate::error::StoreError;
 /// The attribute that says which version of its shape an item has.
 pub(crate) const SCHEMA: &str = "schema";
 
-/// Written by a newer version, and with something in it that this one does not know.
+/// A newer version wrote the item, and it has something that this version does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("{key} has schema {stored}, and this version of TrackOps knows {known}")]
 struct Newer {
@@ -21,7 +21,7 @@ struct Newer {
     source: serde_dynamo::Error,
 }
 
-/// A page of a list, and where it goes on; `None` at its end. It may go on after a short page.
+/// A page of a list, and where the list goes on; `None` at its end. A list may go on after a short page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T, P> {
     pub found: Vec<T>,
@@ -29,17 +29,17 @@ pub struct Page<T, P> {
     pub next: Option<P>,
 }
 
-/// Keys of the items of a list or a sum that cannot be read, each of them logged.
+/// Keys of the items of a list or a sum that cannot be read. Each was logged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unreadable(pub Vec<String>);
 
 impl Unreadable {
-    /// Without the kind that their keys begin with.
+    /// The ids: the keys without the kind that they begin with.
     pub fn ids(&self) -> Vec<&str> {
         self.0.iter().map(|key| key.split_once('#').map_or(key.as_str(), |(_, id)| id)).collect()
     }
 
-    /// The item, or `None` when it cannot be read: it is noted, and keeps no other from being read.
+    /// The item, or `None` when it cannot be read. Then its key is noted, and the other items can still be read.
     pub(crate) fn or_read<T: DeserializeOwned>(&mut self, item: Item, known: Schema) -> Option<T> {
         let key = key_of(&item);
         match read(item, known) {
@@ -53,8 +53,8 @@ impl Unreadable {
     }
 }
 
-/// The item, as far as it can be read. `Busy` when a newer version wrote what this one cannot judge: that one can, and
-/// so may we later. `Corrupt` when nobody can.
+/// The item, if it can be read. `Busy` when a newer version wrote something that this version cannot judge: the newer
+/// version can, and after an update we may too. `Corrupt` when no version can read it.
 pub(crate) fn read<T: DeserializeOwned>(item: Item, known: Schema) -> Result<T, StoreError> {
     let (key, stored) = (key_of(&item), schema_of(&item)?);
     from_item(item).map_err(|source| {

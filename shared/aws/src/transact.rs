@@ -1,4 +1,4 @@
-//! Several items written together, or none of them, and once however often the SDK sends it.
+//! Writes several items together, or none of them, and only once, however often the SDK sends the transaction.
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -10,11 +10,11 @@ use crate::error::{StoreError, is_transient};
 use crate::retry;
 
 impl Table {
-    /// `Stale` when a condition failed; `Busy` when others were in the way every time, so that whoever
-    /// called gives up too, and the waiting of the two does not multiply.
+    /// `Stale` when a condition failed. `Busy` when every try met a conflict: then the caller gives up too, so that the
+    /// waiting times of both do not multiply.
     pub(crate) async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<(), StoreError> {
-        // The same token for the same transaction: should an answer be lost, the SDK's next try, or ours,
-        // does not write it twice. Source: "TransactWriteItems", DynamoDB API reference.
+        // The same token for the same transaction: if an answer is lost, the next try, the SDK's or ours, does not
+        // write twice. Source: "TransactWriteItems", DynamoDB API reference.
         let token = Uuid::now_v7().to_string();
         for attempt in 0..retry::TRIES {
             let call = self.client.transact_write_items();

@@ -1,7 +1,7 @@
-//! What the outboxes of several tables still hold, as one list: who has waited longest comes first.
+//! The events in the outboxes of several tables, as one list. The item that has waited longest comes first.
 //!
-//! An item's place in the list is the time since when it has had something to tell, and its key. A list goes on
-//! behind the last place it has come to, so what is published or raised meanwhile moves nothing that is to come.
+//! An item's place in the list is the time since when its events have waited, and its key. A list goes on after the
+//! last place that it has reached, so events that are published or raised meanwhile do not move the rest of the list.
 
 use std::collections::HashMap;
 
@@ -31,8 +31,8 @@ pub struct Waiting<'a> {
     pub item: Unpublished,
 }
 
-/// The next items (`count`, and at most [`BATCH`]) of those that have waited since before `before`, and the place
-/// where the list goes on; `None` at its end. Fewer when some were published since the index knew of them.
+/// The next items (`count`, and at most [`BATCH`]) that have waited since before `before`, and the place where the list
+/// goes on; `None` at its end. There are fewer items if some were published after they were in the index.
 pub async fn waiting<'a>(
     tables: &[&'a Table],
     before: Timestamp,
@@ -72,7 +72,7 @@ fn first<T: Ord>(partitions: Vec<Vec<T>>, count: usize) -> Vec<T> {
     all
 }
 
-/// The first `count` places of a partition behind `after`.
+/// The first `count` places of a partition after `after`.
 async fn partition(
     table: &Table,
     shard: u32,
@@ -110,8 +110,8 @@ async fn partition(
     }
 }
 
-/// What was read of a partition so far. Places of one time are in no order there, and the newest time that was
-/// read may have more of them.
+/// What was read of a partition so far. Places of the same time come in any order, and there may be more places of the
+/// newest time that was read.
 struct Run<'a> {
     after: Option<&'a Place>,
     places: Vec<Place>,
@@ -119,7 +119,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// `None` when more has to be read to know them.
+    /// The first `count` places; `None` when more must be read to know them.
     fn first(&self, count: usize) -> Option<Vec<Place>> {
         let newest = self.places.last().map(|place| &place.since);
         let is_known = |place: &&Place| self.ends || Some(&place.since) != newest;
@@ -159,7 +159,7 @@ mod tests {
             let mut expected = Vec::new();
             let partitions: Vec<Vec<Place>> = times.into_iter().enumerate().map(|(shard, times)| {
                 let named = times.into_iter().enumerate();
-                // The keys of one time come in no order.
+                // The keys of the same time come in any order.
                 let place = |(number, since)| {
                     Place { since, key: format!("{}-{shard}", (number * 7) % 12) }
                 };

@@ -1,4 +1,5 @@
-//! What other services are told: CloudEvents 1.0 (<https://github.com/cloudevents/spec>), structured JSON.
+//! The events that tell other services what happened: CloudEvents 1.0 (<https://github.com/cloudevents/spec>),
+//! structured JSON.
 
 pub mod data;
 #[cfg(feature = "schema")]
@@ -142,7 +143,7 @@ impl Event {
     pub const SPEC_VERSION: &str = "1.0";
     pub const CONTENT_TYPE: &str = "application/json";
 
-    /// The event that `aggregate` (its key, such as `ORDER#<id>`) raised by becoming version `sequence`.
+    /// The event that `aggregate` (its key, such as `ORDER#<id>`) raised when it became version `sequence`.
     pub fn raised(
         aggregate: &str,
         subject: String,
@@ -169,7 +170,7 @@ impl Event {
         }
     }
 
-    /// The cause of whatever is done because of this event.
+    /// The cause of every change that is made because of this event.
     pub fn as_cause(&self) -> Cause {
         Cause {
             correlation_id: self.correlationid.clone(),

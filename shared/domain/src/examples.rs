@@ -1,4 +1,4 @@
-//! What tests start from; they change what matters to them.
+//! Examples that tests start from; each test changes the fields that matter to it.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use crate::OrderId;
 use crate::money::Currency;
 use crate::order::{Address, Line, NewOrder};
 
-/// What these texts are is said by their types.
+/// The panic message when an example cannot be parsed; the types say what the texts are.
 const WELL_FORMED: &str = "the example is well-formed";
 
-/// Alice's, of three tins of tea, to be paid within a quarter of an hour.
+/// Alice's order of three tins of tea, to be paid within a quarter of an hour.
 pub fn order() -> NewOrder {
     NewOrder {
         id: OrderId::generate(),

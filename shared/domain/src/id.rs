@@ -26,7 +26,7 @@ pub enum BadId {
 pub struct OrderId(Uuid);
 
 impl OrderId {
-    /// UUIDv7 (RFC 9562): ids of later orders sort after those of earlier ones.
+    /// UUIDv7 (RFC 9562): ids of later orders sort after ids of earlier orders.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
@@ -108,7 +108,7 @@ macro_rules! text_id {
             }
         }
 
-        /// Of what was stored or told before.
+        /// Reads an id that was stored or published before.
         impl TryFrom<String> for $name {
             type Error = BadId;
 
@@ -137,8 +137,8 @@ text_id!(
     |byte| byte == b' ' || byte.is_ascii_graphic()
 );
 
-/// What a caller names. It stands in a path, so it is not what clients take for "here" and "one up".
-/// Source: RFC 3986, section 5.2.4.
+/// An id that a caller gives. It stands in a path, so it must not be `.` or `..`, which clients resolve. Source: RFC
+/// 3986, section 5.2.4.
 impl FromStr for Sku {
     type Err = BadId;
 

@@ -1,4 +1,4 @@
-//! What TrackOps knows without a network: ids, money, state machines and events. Pure, no async, no AWS.
+//! The part of TrackOps that needs no network: ids, money, state machines and events. Pure, no async, no AWS.
 //!
 //! A state changes only through `state.after(fact)`: `Ok(Some(next))` is a move, `Ok(None)` says the
 //! fact was applied before (a redelivery), `Err(IllegalMove)` says the fact cannot be true here.
@@ -24,7 +24,7 @@ pub use money::Money;
 pub use schema::Schema;
 pub use timestamp::Timestamp;
 
-/// A fact that cannot be true of the state it was told to.
+/// A fact that cannot be true in the state that it was applied to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot take '{fact}' when {state}")]
 pub struct IllegalMove {

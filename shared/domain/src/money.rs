@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 pub use iso_currency::Currency as IsoCurrency;
 
-/// Currencies that are in use: ISO 4217 List One as published on 2026-01-01, without funds codes (which nobody pays in)
-/// and without what has no minor unit (gold, testing codes).
-/// Source: list-one.xml of SIX, the maintenance agency, in the PyPI package `iso4217` 1.16.20260101.
+/// Currencies that are in use: ISO 4217 List One as published on 2026-01-01, without funds codes (nobody pays in them)
+/// and without codes that have no minor unit (gold, testing codes). Source: list-one.xml of SIX, the maintenance
+/// agency, in the PyPI package `iso4217` 1.16.20260101.
 const IN_USE: &str = "\
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD \
     CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS \
@@ -18,7 +18,7 @@ const IN_USE: &str = "\
     SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX \
     USD UYU UYW UZS VED VES VND VUV WST XAD XAF XCD XCG XOF XPF YER ZAR ZMW ZWG";
 
-/// A currency that has minor units of its own (not gold, not the testing code), also one that is not used any more.
+/// A currency that has minor units (not gold, not the testing code). It may be one that is not used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "schema",
@@ -45,7 +45,7 @@ pub enum BadMoney {
 }
 
 impl Currency {
-    /// Of what was stored or told before: it may have been withdrawn since.
+    /// For stored or published amounts: the currency may have been withdrawn since.
     pub fn from_code(code: &str) -> Result<Self, BadMoney> {
         match IsoCurrency::from_code(code) {
             Some(currency) if currency.exponent().is_some() => Ok(Self(currency)),
@@ -53,7 +53,7 @@ impl Currency {
         }
     }
 
-    /// Of what is new.
+    /// For new amounts: the currency must be in use.
     pub fn in_use(code: &str) -> Result<Self, BadMoney> {
         match IN_USE.split(' ').any(|known| known == code) {
             true => Self::from_code(code),
@@ -101,7 +101,7 @@ impl TryFrom<String> for Currency {
 pub struct Amount(String);
 
 impl Amount {
-    /// Of minor units. What is stored is told as it is: readers refuse an amount below zero.
+    /// From minor units. Stored amounts are shown as they are; readers refuse an amount below zero.
     pub fn of(minor: i64, currency: Currency) -> Self {
         let decimals = currency.decimals() as usize;
         let sign = if minor < 0 { "-" } else { "" };

@@ -1,4 +1,4 @@
-//! An order, its one transition table, and what each change tells the world.
+//! An order, its one transition table, and the event that each change raises.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,11 +15,11 @@ use crate::{CustomerId, IllegalMove, OrderId, Schema, Sku, Timestamp};
 /// How long an order may be on its way (PENDING, CANCELLING) before the recovery runs its saga again.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
 
-/// How long after its payment deadline the recovery tries to help an order of which a step says that somebody has to
-/// look at it, before it gives the order up.
+/// A step may say `Broken`: a person must look at the order. After the payment deadline, the recovery tries for this
+/// long to help such an order before it gives the order up.
 pub const FAILS_AFTER: Duration = Duration::from_secs(3600);
 
-/// Most lines an order may have after merging by product: each is an item of one DynamoDB transaction.
+/// The most lines that an order may have after merging by product: each line is an item of one DynamoDB transaction.
 pub const MAX_LINES: usize = 50;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl Reason {
         Self::Failure,
     ];
 
-    /// Where an order ends that was given up for this reason.
+    /// The final status of an order that was given up for this reason.
     pub const fn ends_in(self) -> OrderStatus {
         match self {
             Self::CancelledByCustomer => OrderStatus::Cancelled,
@@ -93,7 +93,7 @@ pub enum Fact {
     Delivered,
 }
 
-/// Which way a saga of the order has to go.
+/// The direction in which the saga of the order has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Direction {
@@ -105,7 +105,7 @@ pub enum Direction {
 
 impl fmt::Display for OrderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Its name on the wire, from the one place that knows it.
+        // The name on the wire, from the only place that defines it.
         self.serialize(f)
     }
 }
@@ -152,7 +152,7 @@ impl OrderStatus {
             (S::Processing, F::Shipped) => S::Shipped,
             (S::Shipped, F::Delivered) => S::Delivered,
 
-            // Applied before, or overtaken by what came after it.
+            // Applied before, or a later fact has overtaken it.
             (
                 S::AwaitingPayment | S::Confirmed | S::Processing | S::Shipped | S::Delivered,
                 F::PaymentAwaited,
@@ -167,7 +167,7 @@ impl OrderStatus {
             )
             | (S::Cancelled | S::Rejected | S::Expired, F::Compensated(_)) => return Ok(None),
 
-            // What was given up cannot go on.
+            // An order that was given up cannot go on.
             (
                 S::Cancelling | S::Cancelled | S::Rejected | S::Expired,
                 F::PaymentAwaited
@@ -176,13 +176,13 @@ impl OrderStatus {
                 | F::Shipped
                 | F::Delivered,
             )
-            // What is paid for can be cancelled, but not be abandoned.
+            // An order that is paid can be cancelled, but not be abandoned.
             | (
                 S::Confirmed | S::Processing | S::Shipped | S::Delivered,
                 F::Abandoned(_),
             )
             | (S::Shipped | S::Delivered, F::CancelRequested)
-            // Only what was given up can be compensated.
+            // Only an order that was given up can be compensated.
             | (
                 S::Pending
                 | S::AwaitingPayment
@@ -209,7 +209,7 @@ impl OrderStatus {
     pub const fn direction(self) -> Option<Direction> {
         match self {
             Self::Pending | Self::AwaitingPayment => Some(Direction::Forward),
-            // An order that has ended goes back too: a payment may have answered after it did.
+            // An order that has ended goes back too: its payment may have been answered after the end.
             Self::Cancelling | Self::Cancelled | Self::Rejected | Self::Expired => {
                 Some(Direction::Back)
             }
@@ -237,7 +237,7 @@ pub struct Address {
     pub phone_number: Option<String>,
 }
 
-/// One thing that happened to an order. With the order it is enough to rebuild its event byte for byte.
+/// One thing that happened to an order. Together with the order, it is enough to rebuild the event byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineEntry {
     pub version: u64,
@@ -245,7 +245,7 @@ pub struct TimelineEntry {
     pub status: OrderStatus,
     pub reason: Option<Reason>,
     pub cause: Cause,
-    /// `None`: from before it was kept.
+    /// `None` in entries that are older than this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
 }
@@ -254,7 +254,7 @@ pub struct TimelineEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     pub role: ActorRole,
-    /// Of the caller's token; the saga has none.
+    /// The subject of the caller's token; `None` for the saga.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<CustomerId>,
 }
@@ -272,15 +272,15 @@ impl Actor {
     pub const SAGA: Self = Self { role: ActorRole::Saga, subject: None };
 }
 
-/// Whose change it is.
+/// The author of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Author {
     Caller(Actor),
-    /// A run whose newest step makes the change; `None` when its definition is one that tells nothing of it.
+    /// A run whose newest step makes the change; `None` when the state machine's definition does not tell of its run.
     Saga(Option<Run>),
 }
 
-/// What a customer asks for; prices are the catalogue's.
+/// The order that a customer asks for; the prices come from the catalogue.
 #[derive(Clone, Debug)]
 pub struct NewOrder {
     pub id: OrderId,
@@ -299,7 +299,7 @@ pub struct NewOrder {
 pub struct Order {
     pub id: OrderId,
     pub version: u64,
-    /// As it was stored; a change does not lower it.
+    /// The version as it was stored; a change does not lower it.
     #[serde(default)]
     pub schema: Schema,
     pub customer_id: CustomerId,
@@ -369,12 +369,12 @@ impl Order {
         self.payment_deadline <= now
     }
 
-    /// Whether it may be given up because a step fails in a way that trying again does not mend.
+    /// Whether the order may be given up when a step fails in a way that trying again does not mend.
     pub fn may_fail(&self, now: Timestamp) -> bool {
         self.payment_deadline.plus(FAILS_AFTER) <= now
     }
 
-    /// The order as it was when it was placed: what its first answer said.
+    /// The order as it was when it was placed, as the first answer showed it.
     #[must_use]
     pub fn as_placed(mut self) -> Self {
         self.version = 1;
@@ -387,7 +387,7 @@ impl Order {
     }
 
     /// The order as it was at `version`, with its timeline up to then and without the runs of its saga; `None` when it
-    /// was at no such version.
+    /// never had this version.
     pub fn as_of(&self, version: u64) -> Option<Self> {
         let newest = self.timeline.iter().position(|entry| entry.version == version)?;
         let mut then = self.clone();
@@ -399,7 +399,7 @@ impl Order {
         Some(then)
     }
 
-    /// The order as `fact`, told by `actor`, made it from `version`; `None` when something else did.
+    /// The order as it was after `actor` applied `fact` to `version`; `None` when another change followed `version`.
     pub fn as_made_of(&self, version: u64, fact: Fact, actor: &Actor) -> Option<Self> {
         let (before, then) = (self.as_of(version)?, self.as_of(version.checked_add(1)?)?);
         let entry = then.timeline.last()?;
@@ -408,7 +408,7 @@ impl Order {
         (same && entry.actor.as_ref() == Some(actor)).then_some(then)
     }
 
-    /// The order when its newest change is by `author`.
+    /// The order, with `author` as the author of its newest change.
     #[must_use]
     pub fn by(mut self, author: Author) -> Self {
         let actor = match author {
@@ -427,7 +427,7 @@ impl Order {
         self
     }
 
-    /// The order after `fact`, one version on; `None` when the fact was applied before.
+    /// The order after `fact`, with the next version; `None` when the fact was applied before.
     pub fn after(
         &self,
         fact: Fact,
@@ -455,7 +455,7 @@ impl Order {
         Ok(Some(next))
     }
 
-    /// When somebody has to look at the order if nothing happens before; `None` when it rests.
+    /// When the recovery has to look at the order, if nothing happens before that; `None` when the order is at rest.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self.status {
             OrderStatus::Pending => {

@@ -1,4 +1,4 @@
-//! What inventory and payments told of an order, as far as its timeline shows it. Nothing is decided by it.
+//! What inventory and payments told about an order, as far as its timeline shows it. No decision depends on it.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,8 @@ use crate::payment::PaymentState;
 use crate::reservation::{ReservationState, Shortage};
 use crate::{OrderId, Timestamp};
 
-/// What one event told. An order has four at most: its reservation is refused or given back once, and its payment
-/// declined, paid after all and refunded.
+/// What one event told. An order has four at most: its reservation is refused or given back once, and its payment is
+/// declined, paid after all, and refunded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     pub kind: EventType,
@@ -38,7 +38,8 @@ pub enum Of {
 }
 
 impl Outcome {
-    /// What `event` told, and of which order. `None` when it is of none, or when a step of the saga says the same.
+    /// What `event` told, and about which order. `None` when the event is about no order, or when a step of the saga
+    /// says the same.
     pub fn told_by(event: &Event) -> Option<(OrderId, Self)> {
         let (order_id, of) = match &event.data {
             Data::InventoryReservationFailed(failed) => {
@@ -49,7 +50,7 @@ impl Outcome {
                 let (state, shortages) = (released.state, Vec::new());
                 (released.order_id?, Of::Reservation { state, shortages })
             }
-            // The run that has waited for it.
+            // The run that waited for the answer tells it.
             Data::PaymentProcessed(answer) if answer.previous_state == PaymentState::Charging => {
                 return None;
             }
@@ -110,7 +111,7 @@ mod tests {
         Payment::intended(id, intent, AT, cause())
     }
 
-    /// The events of a reservation from its first state through `facts`, those left out that cannot be.
+    /// The events of a reservation from its first state through `facts`. Facts that are illegal moves are left out.
     fn of_reservation(mut reservation: Reservation, facts: &[ReservationFact]) -> Vec<Event> {
         let mut raised = Vec::from_iter(reservation.raised.take());
         for fact in facts {

@@ -12,18 +12,18 @@ use crate::{IllegalMove, OrderId, Schema, Timestamp};
 /// How long the saga has to refund, or to void, before the recovery does.
 pub const REFUND_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long after the payment deadline a charge may be without an outcome before the recovery gives it up. The
-/// order's own deadline comes first.
+/// How long after the payment deadline a charge may be without an outcome before the recovery gives it up. The order's
+/// own deadline comes first.
 pub const DECIDE_WITHIN: Duration = Duration::from_secs(300);
 
-/// Between two questions to a provider that does not decide a void, at most.
+/// The longest pause between two questions to a provider that does not decide a void.
 const ASK_AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum PaymentState {
-    /// The intent is stored; what the provider made of it is not known yet.
+    /// The intent is stored; the provider's answer is not known yet.
     Charging,
     /// The provider answers later, through the webhook.
     Awaiting,
@@ -58,7 +58,7 @@ impl PaymentState {
         Self::Refunded,
     ];
 
-    /// What the provider has said last when others were told of this state.
+    /// The provider's answer that led to this state, if the state is one that others are told of.
     const fn fact(self) -> Option<Fact> {
         match self {
             Self::Paid | Self::Refunding => Some(Fact::ProviderPaid),
@@ -77,7 +77,7 @@ impl PaymentState {
             (S::Charging | S::Awaiting, F::ProviderDeclined) => S::Declined,
             (S::Charging | S::Awaiting, F::VoidRequested) => S::Voided,
             (S::Paid, F::VoidRequested) => S::Refunding,
-            // Money nobody asked for any more: late, or after the provider itself had declined.
+            // Money that nobody wants any more: it came late, or after the provider had declined.
             (S::Voided | S::Declined, F::ProviderPaid) => S::Refunding,
             (S::Refunding, F::ProviderRefunded) => S::Refunded,
 
@@ -91,7 +91,7 @@ impl PaymentState {
             | (S::Refunded, F::ProviderRefunded)
             | (S::Refunding | S::Refunded, F::RefundRefused) => return Ok(None),
 
-            // The provider contradicts itself, or refunds what it was not told to.
+            // The provider contradicts itself, or refunds without being asked.
             (S::Paid | S::Refunding | S::Refunded, F::ProviderDeclined)
             | (
                 S::Charging | S::Awaiting | S::Paid | S::Declined | S::Voided,
@@ -102,28 +102,29 @@ impl PaymentState {
     }
 }
 
-/// What the provider is asked for. Stored before it is asked.
+/// What we ask the provider for. Stored before the provider is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Minor units.
     pub amount: i64,
     pub currency: Currency,
     pub method: String,
-    /// After this the money is not wanted any more.
+    /// After this time the money is not wanted any more.
     pub wanted_until: Timestamp,
 }
 
-/// What the provider said of a payment that this version does not know. Kept for whoever does.
+/// An outcome of a payment that the provider gave and this version does not know. It is kept for a version that does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unread {
     pub outcome: String,
     pub at: Timestamp,
 }
 
-/// So many different words are kept.
+/// How many different unknown outcomes are kept.
 const MAX_UNREAD: usize = 20;
 
-/// A change that others were told of. A payment has three at most: an answer, one that contradicts it, and a refund.
+/// A change that others were told of. A payment has three at most: an answer, an answer that contradicts it, and a
+/// refund.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     pub version: u64,
@@ -136,14 +137,14 @@ pub struct Told {
 pub struct Payment {
     pub id: OrderId,
     pub version: u64,
-    /// As it was stored; a change does not lower it.
+    /// The version as it was stored; a change does not lower it.
     #[serde(default)]
     pub schema: Schema,
     pub state: PaymentState,
-    /// `None`: it was voided before it was ever asked for (a tombstone).
+    /// `None`: the payment was voided before the provider was ever asked for it (a tombstone).
     pub intent: Option<Intent>,
-    /// Since when it is over for us (VOIDED, DECLINED) while the provider may still take money for it. `None`: the
-    /// provider has said that it took none and never will, or was never asked.
+    /// Since when the payment is over for us (VOIDED, DECLINED) while the provider may still take money for it. `None`:
+    /// the provider has said that it took no money and never will, or the provider was never asked.
     #[serde(default)]
     pub undecided_since: Option<Timestamp>,
     /// Since when the provider refuses the refund of a payment that is REFUNDING: it said that it took the money, and
@@ -152,13 +153,13 @@ pub struct Payment {
     pub refund_refused_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
-    /// The changes that it has told of, oldest first: enough to tell them again.
+    /// The changes that raised events, oldest first: enough to raise these events again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<Told>,
     pub cause: Cause,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// The event of the newest change, if it is one that others act on. Leaves with the write.
+    /// The event of the newest change, if others act on it. It moves to the outbox with the write.
     #[serde(skip)]
     pub raised: Option<Event>,
 }
@@ -172,7 +173,7 @@ impl Payment {
         Self::new(id, PaymentState::Charging, Some(intent), at, cause)
     }
 
-    /// A payment that must never be asked for.
+    /// A payment that the provider must never be asked for.
     pub fn tombstone(id: OrderId, at: Timestamp, cause: Cause) -> Self {
         Self::new(id, PaymentState::Voided, None, at, cause)
     }
@@ -201,7 +202,7 @@ impl Payment {
         }
     }
 
-    /// The payment after `fact`, one version on; `None` when the fact was applied before.
+    /// The payment after `fact`, with the next version; `None` when the fact was applied before.
     pub fn after(
         &self,
         fact: Fact,
@@ -224,7 +225,7 @@ impl Payment {
         next.undecided_since = undecided_since;
         next.refund_refused_since = refund_refused_since;
         next.updated_at = at;
-        // What the provider says of a void is between it and us.
+        // What the provider says about a void concerns only payments: it raises no event.
         next.raised = moved.and_then(|_| next.event(self.state, fact, cause));
         if next.raised.is_some() {
             let (version, at, from, to) = (next.version, at, self.state, state);
@@ -233,8 +234,8 @@ impl Payment {
         Ok(Some(next))
     }
 
-    /// The payment with a word of the provider's that this version does not know, one version on; `None` when it is
-    /// kept already, or there are too many.
+    /// The payment with an outcome that this version does not know, with the next version; `None` when the outcome is
+    /// kept already, or too many are kept.
     pub fn keeping(&self, outcome: &str, at: Timestamp) -> Option<Self> {
         let known = self.unread.iter().any(|unread| unread.outcome == outcome);
         if known || self.unread.len() >= MAX_UNREAD {
@@ -269,8 +270,8 @@ impl Payment {
         since.filter(|_| state == PaymentState::Refunding)
     }
 
-    /// When somebody has to look at it if nothing happens before. Nothing rests while money is in doubt, and money
-    /// that has to go back must not stay.
+    /// When the recovery has to look at the payment, if nothing happens before that. No payment rests while its money
+    /// is in doubt or has to go back.
     pub fn due_at(&self) -> Option<Timestamp> {
         let soon = self.updated_at.plus(REFUND_WITHIN);
         match (self.state, &self.intent) {
@@ -291,8 +292,8 @@ impl Payment {
         self.undecided_since.map(|since| now.since(since))
     }
 
-    /// Until the provider is asked again about a void that it does not decide, or a refund that it refuses: as long as
-    /// it has been so already, so that many of them do not keep the others waiting, but never longer than an hour.
+    /// How long until the provider is asked again about an undecided void or a refused refund: as long as it has been
+    /// so already, but at most an hour. So many of them do not hold up other payments.
     pub fn ask_again_after(&self, now: Timestamp) -> Option<Duration> {
         let since = self.undecided_since.or(self.refund_refused_since)?;
         Some(now.since(since).clamp(REFUND_WITHIN, ASK_AT_LEAST_EVERY))
@@ -303,7 +304,8 @@ impl Payment {
         self.intent.as_ref().is_some_and(|intent| intent.wanted_until <= now)
     }
 
-    /// What it has told, under the ids that it had. The cause is the payment's: that of each change is not kept.
+    /// The events that the payment has raised, with the same ids. Their cause is the payment's newest cause, because
+    /// older causes are not kept.
     pub fn history(&self) -> Vec<Event> {
         let told = self.told.iter().filter_map(|told| {
             let then =
@@ -313,7 +315,7 @@ impl Payment {
         told.collect()
     }
 
-    /// Intents and tombstones are ours alone: nobody else can act on them, so they raise nothing.
+    /// Only payments need intents and tombstones. Nobody else can act on them, so they raise no event.
     fn event(&self, previous: PaymentState, fact: Fact, cause: &Cause) -> Option<Event> {
         let intent = self.intent.as_ref();
         let answer = ProviderAnswer {
@@ -407,7 +409,7 @@ mod tests {
             } else {
                 intended()
             };
-            // The provider was asked, and has not said that no money was taken and none ever will be.
+            // The provider was asked, and has not yet said that it took no money and never will.
             let mut in_doubt = !tombstone;
             for fact in facts {
                 match payment.after(fact, Timestamp::from_millis(1), &Cause::default()) {

@@ -24,7 +24,7 @@ pub enum ReservationState {
     /// Given back, or never to be taken (a tombstone).
     Released,
     Expired,
-    /// There was not enough.
+    /// There were too few units.
     Rejected,
 }
 
@@ -44,9 +44,9 @@ impl FromStr for ReservationState {
 pub enum Fact {
     Committed,
     Shipped,
-    /// By the order that it was made for.
+    /// Given back by the order that it was made for.
     Released,
-    /// By somebody else, who must not take from an order what it counts on.
+    /// Given back by somebody else, who must not take units that an order counts on.
     Withdrawn,
     Expired,
 }
@@ -55,7 +55,7 @@ impl ReservationState {
     pub const ALL: [Self; 6] =
         [Self::Held, Self::Committed, Self::Shipped, Self::Released, Self::Expired, Self::Rejected];
 
-    /// The state after `fact`; `None` when it was already applied, or when there is nothing to do it to.
+    /// The state after `fact`; `None` when it was already applied, or when there is nothing to apply it to.
     pub fn after(self, fact: Fact) -> Result<Option<Self>, IllegalMove> {
         use {Fact as F, ReservationState as S};
         let next = match (self, fact) {
@@ -80,7 +80,7 @@ impl ReservationState {
         Ok(Some(next))
     }
 
-    /// Whether its units are taken off what is available.
+    /// Whether its units are taken from the available units.
     pub const fn holds_units(self) -> bool {
         matches!(self, Self::Held | Self::Committed)
     }
@@ -104,20 +104,21 @@ pub struct Shortage {
 pub struct Reservation {
     pub id: OrderId,
     pub version: u64,
-    /// As it was stored; a change does not lower it.
+    /// The version as it was stored; a change does not lower it.
     #[serde(default)]
     pub schema: Schema,
     pub state: ReservationState,
     pub lines: Vec<Line>,
     pub shortages: Vec<Shortage>,
-    /// When it runs out if it is still held; tombstones and refusals have none.
+    /// When the hold runs out; `None` for tombstones and refused reservations.
     pub expires_at: Option<Timestamp>,
-    /// Of the request that asked for it. Those made for an order have none, and carry the order's id.
+    /// The hash of the request that asked for it. A reservation that was made for an order has none, and has the
+    /// order's id.
     pub request_hash: Option<String>,
     pub cause: Cause,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// The event of the newest change, if it is one that others act on. Leaves with the write.
+    /// The event of the newest change, if others act on it. It moves to the outbox with the write.
     #[serde(skip)]
     pub raised: Option<Event>,
 }
@@ -157,7 +158,7 @@ impl Reservation {
         new
     }
 
-    /// A reservation that must never be made: a release that came before it.
+    /// A reservation that must never be made, because its release came first.
     pub fn tombstone(id: OrderId, at: Timestamp, cause: Cause) -> Self {
         Self::new(id, ReservationState::Released, Vec::new(), at, cause)
     }
@@ -190,7 +191,7 @@ impl Reservation {
         self.request_hash.is_none().then_some(self.id)
     }
 
-    /// As it was when it was made, whatever became of it since.
+    /// The reservation as it was when it was made, whatever has happened to it since.
     #[must_use]
     pub fn as_made(mut self) -> Self {
         if self.state != ReservationState::Rejected {
@@ -206,7 +207,7 @@ impl Reservation {
         self.expires_at.filter(|_| self.state == ReservationState::Held)
     }
 
-    /// The reservation after `fact`, one version on; `None` when the fact was applied before.
+    /// The reservation after `fact`, with the next version; `None` when the fact was applied before.
     pub fn after(
         &self,
         fact: Fact,
@@ -221,14 +222,14 @@ impl Reservation {
         next.updated_at = at;
         next.raised = match fact {
             Fact::Released | Fact::Withdrawn | Fact::Expired => Some(next.given_back()),
-            // The order's own events tell of these.
+            // The order's own events tell these changes.
             Fact::Committed | Fact::Shipped => None,
         };
         Ok(Some(next))
     }
 
-    /// What it has told, oldest first, under the ids that it had. What was told before its newest change has the cause
-    /// of that one: no other is kept.
+    /// The events that the reservation has raised, oldest first, with the same ids. All have the cause of the newest
+    /// change, because no other cause is kept.
     pub fn history(&self) -> Vec<Event> {
         use ReservationState as S;
         let made = self.clone().as_made();

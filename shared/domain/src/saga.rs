@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::order::Direction;
 
-/// The outcome of a step that did what it is for.
+/// The outcome of a step that succeeded.
 pub const SUCCEEDED: &str = "Succeeded";
 
 /// One run, as far as it had come when it changed the order.
@@ -13,10 +13,10 @@ pub const SUCCEEDED: &str = "Succeeded";
 pub struct Run {
     /// The name of its execution.
     pub instance: String,
-    /// The way it set out on; one that went forward may have turned back.
+    /// The direction in which it started; a run that started forward may have turned back.
     pub direction: Direction,
     pub started_at: Timestamp,
-    /// In the order they were taken.
+    /// In the order in which they ran.
     pub steps: Vec<Step>,
 }
 
@@ -34,7 +34,8 @@ pub struct Step {
 }
 
 impl Run {
-    /// The run when its newest step has changed the order, at `at`. Clocks differ: no step ends before it starts.
+    /// The run after its newest step has changed the order, at `at`. Clocks differ, so the end of a step is never set
+    /// before its start.
     pub(crate) fn having_changed_it(mut self, at: Timestamp) -> Self {
         if let Some(step) = self.steps.last_mut() {
             step.ended_at = at.max(step.started_at);

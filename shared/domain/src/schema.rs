@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Raised when what is stored can have something that the versions before cannot read: a new value of an enumeration,
-/// an attribute that must be there, or another meaning. A further attribute that need not be there is none of these.
+/// Raise it when stored items can have something that older versions cannot read: a new value of an enumeration, a new
+/// required attribute, or another meaning. A new optional attribute does not need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Schema(pub u32);
@@ -12,7 +12,7 @@ impl Schema {
     pub const FIRST: Self = Self(1);
 }
 
-/// Of an item that does not say it.
+/// The version of an item that does not say its version.
 impl Default for Schema {
     fn default() -> Self {
         Self::FIRST

@@ -14,7 +14,7 @@ pub const MAX_ON_HAND: u32 = 1_000_000_000;
 pub struct StockItem {
     pub sku: Sku,
     pub version: u64,
-    /// As it was stored; a change does not lower it.
+    /// The version as it was stored; a change does not lower it.
     #[serde(default)]
     pub schema: Schema,
     pub name: String,
@@ -27,21 +27,22 @@ pub struct StockItem {
     pub on_hand: u32,
     /// Units in the house that are promised to nobody.
     pub available: u32,
-    /// At or below it the item is low. 0 when no minimum was given: low means out.
+    /// The item is low when its available units are at or below this. 0 when no minimum was given: then it is low when
+    /// it is out of stock.
     pub low_stock_threshold: u32,
     pub max_stock_level: Option<u32>,
     pub reorder_quantity: Option<u32>,
     pub discontinued: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// The events of the newest change that others act on, oldest first, each of a version of its own. They
-    /// leave with the write.
+    /// The events of the newest change that others act on, oldest first, each with a version of its own. They move to
+    /// the outbox with the write.
     #[serde(skip)]
     pub raised: Vec<Event>,
 }
 
-/// What taking units does to the low-stock mark; each has a condition of its own, so that only the one
-/// reservation that crosses the mark has to know the exact version of a hot item.
+/// What taking units does to the low-stock mark. Each case has its own condition, so that only the reservation that
+/// crosses the mark must know the exact version of a hot item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Taking {
     StaysAbove,
@@ -50,7 +51,7 @@ pub enum Taking {
     Crosses(Box<Event>),
 }
 
-/// What may be changed of an item. `None` leaves it as it is; an inner `None` takes it away.
+/// The fields of an item that may be changed. `None` leaves a field as it is; an inner `None` removes it.
 #[derive(Clone, Debug, Default)]
 pub struct ItemChange {
     pub name: Option<String>,
@@ -97,7 +98,7 @@ impl StockItem {
         self.on_hand.saturating_sub(self.available)
     }
 
-    /// `None`: there are not so many, or it is not sold any more.
+    /// `None`: there are too few units, or the product is not sold any more.
     pub fn taking(&self, quantity: u32, at: Timestamp, cause: &Cause) -> Option<Taking> {
         let left = self.available.checked_sub(quantity)?;
         if self.discontinued {
@@ -114,9 +115,9 @@ impl StockItem {
         })
     }
 
-    /// The item with `change` made; `None` when it is so already. Nothing but orders and adjustments moves a
-    /// count, and promised units stay. It is a version on, or two when it raises two events: one that becomes
-    /// low says so, whatever else has changed.
+    /// The item after `change`; `None` when nothing changes. Only orders and adjustments change the counts, and
+    /// promised units stay promised. The version grows by one, or by two when the change raises two events: an item
+    /// that becomes low always raises its own event for that.
     pub fn changed(
         &self,
         change: &ItemChange,
@@ -147,7 +148,7 @@ impl StockItem {
         }
         let becomes_low = next.is_low() && !self.is_low();
         let same_entry = next.name == self.name && next.unit_price == self.unit_price;
-        // Told once, by the first event.
+        // Only the first event has the adjustment.
         let mut adjustment = change.adjustment.clone();
         if !becomes_low || !same_entry {
             next = next.next(at);
@@ -162,7 +163,7 @@ impl StockItem {
         Ok(Some(next))
     }
 
-    /// The item as one that is not sold any more; `None` when it is so already.
+    /// The item, discontinued; `None` when it is discontinued already.
     pub fn withdrawn(&self, at: Timestamp, cause: &Cause) -> Result<Option<Self>, BadChange> {
         if self.discontinued {
             return Ok(None);

@@ -1,25 +1,25 @@
-//! What the stock of all products adds up to.
+//! The totals of the stock of all products.
 
 use crate::stock::StockItem;
 
-/// Counts of products, and their units. Discontinued products are counted apart, and their units nowhere: nobody can
-/// order them any more.
+/// Counts of products and of their units. Discontinued products are counted separately, and their units are not
+/// counted, because nobody can order them any more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Products that are sold.
     pub items: u64,
     /// Units in the house.
     pub on_hand: u64,
-    /// Of them those promised to nobody.
+    /// Units in the house that are promised to nobody.
     pub available: u64,
-    /// Of them those promised to somebody.
+    /// Units in the house that are promised to somebody.
     pub reserved: u64,
     /// Products with nothing available.
     pub out_of_stock: u64,
     /// Products at or below their minimum, those out of stock included.
     pub low: u64,
     pub discontinued: u64,
-    /// Products that could not be read, and are counted nowhere else.
+    /// Products that could not be read. They are in no other count.
     pub unreadable: u64,
 }
 

@@ -1,6 +1,7 @@
-//! What is stored and the number that says so go together (docs/decisions/0034-schema-versions.md).
+//! The shape of stored items and the number of this shape must change together
+//! (docs/decisions/0034-schema-versions.md).
 
-// clippy.toml allows it in tests; it cannot tell that this is all tests and their helpers.
+// clippy.toml allows this in tests, but it cannot know that this whole file is tests and helpers.
 #![allow(clippy::unwrap_used)]
 
 use serde::Serialize;
@@ -14,8 +15,8 @@ fn names<T: Serialize>(values: &[T]) -> Value {
     json!(values)
 }
 
-/// A value more is one that the versions before cannot read. So: raise `SCHEMA` of the aggregate that stores it, then
-/// add the value here, under the new number.
+/// Older versions cannot read a new value. So raise `SCHEMA` of the aggregate that stores it, then add the value here,
+/// under the new number.
 #[test]
 fn a_new_value_of_a_stored_enumeration_raises_the_schema() {
     assert_eq!(Schema::FIRST, Schema(1));

@@ -1,10 +1,11 @@
-//! HTTP/1.1 over rustls and ring for the AWS SDK, and for the few requests that are not AWS's.
+//! HTTP/1.1 over rustls and ring for the AWS SDK, and for the few requests that do not go to AWS.
 //!
-//! The SDK's own client can do HTTP/2 too. DynamoDB and its like do not speak it, and it made every function
+//! The SDK's own client supports HTTP/2 too. DynamoDB and similar services do not use it, and it made every function
 //! some 0.3 MB larger, zipped (docs/decisions/0002-cold-start.md).
 //!
-//! HTTP/1.1 has a connection for each request under way, and Lambda allows a function 1,024 open files ("Lambda quotas",
-//! Lambda Developer Guide). So a client has so many requests under way at most, and the others wait for their turn.
+//! HTTP/1.1 needs one connection for each request under way, and Lambda allows a function 1,024 open files ("Lambda
+//! quotas", Lambda Developer Guide). So a client limits the number of requests under way, and the other requests wait
+//! for their turn.
 
 use std::error::Error;
 use std::io;
@@ -32,15 +33,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const CONNECTS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Requests under way at once. As many connections again may be kept for the next ones.
+/// Requests under way at once. The same number of idle connections may be kept for later requests.
 pub const AT_ONCE: usize = 128;
 
-/// Whom to trust.
+/// Which root certificates to trust.
 #[derive(Clone, Copy, Debug)]
 pub enum Roots<'a> {
     /// One file of root certificates (PEM), read in a millisecond; a folder of two hundred takes thirty.
     File(&'a Path),
-    /// What the machine trusts.
+    /// The root certificates of the machine.
     Native,
 }
 
@@ -60,7 +61,7 @@ impl Http1 {
         trusted(roots).map(Self::trusting).map_err(BadRoots)
     }
 
-    /// For plain `http://` addresses: it trusts nobody.
+    /// For plain `http://` addresses: no certificate is trusted.
     pub fn plain() -> Self {
         Self::trusting(RootCertStore::empty())
     }
@@ -92,7 +93,7 @@ fn trusted(roots: Roots<'_>) -> Result<RootCertStore, Box<dyn Error + Send + Syn
         }
         Roots::Native => {
             let found = rustls_native_certs::load_native_certs();
-            // Some machines have certificates that nobody can read among many that are fine.
+            // Some machines have a few certificates that cannot be read; the others are used.
             store.add_parsable_certificates(found.certs);
             if let (true, Some(error)) = (store.is_empty(), found.errors.into_iter().next()) {
                 return Err(error.into());
@@ -155,7 +156,7 @@ impl Body for Answer {
 impl HttpClient for Http1 {
     fn http_connector(
         &self,
-        // Of its settings the SDK itself keeps the time of a whole attempt.
+        // Not used: the SDK itself enforces the time limit of a whole attempt.
         _: &HttpConnectorSettings,
         _: &RuntimeComponents,
     ) -> SharedHttpConnector {
@@ -163,7 +164,7 @@ impl HttpClient for Http1 {
     }
 }
 
-/// Whatever broke on the way may be tried again; a request that nobody could send may not.
+/// A request that broke on the way may be tried again; a request that can never be sent may not.
 fn failed(error: legacy::Error) -> ConnectorError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(error_of) = cause {
@@ -231,7 +232,7 @@ mod tests {
         assert!(ask(&format!("https://{address}/")).await.is_err());
     }
 
-    /// A server that answers after a moment, and how many connections it has at once at most.
+    /// A server that answers after a moment, and the most connections that it has at once.
     fn slow_server() -> (SocketAddr, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,5 +1,5 @@
-//! Consumers: every record is judged alone, and only those that failed come back. Events come from a queue that
-//! EventBridge fills or from topics of Kafka, to the same handlers.
+//! Consumers: every record is handled alone, and only records that failed are delivered again. Events come from a queue
+//! that EventBridge fills, or from topics of Kafka; the handlers are the same.
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -29,7 +29,7 @@ use crate::telemetry::journey;
 
 pub type RecordError = Box<dyn StdError + Send + Sync>;
 
-/// What is left of an invocation's time when a record has to be done: to say that it failed.
+/// A record must be done this long before the invocation's time ends, so that there is time to report a failure.
 const RESERVE: Duration = Duration::from_secs(2);
 
 /// What an event source mapping delivers.
@@ -40,17 +40,17 @@ enum Batch {
         #[serde(rename = "Records")]
         records: Vec<SqsMessage>,
     },
-    /// By topic and partition.
+    /// Records, by topic and partition.
     Topics { records: BTreeMap<String, Vec<KafkaRecord>> },
 }
 
-/// What EventBridge puts around the event that it was given, and what we put into a queue in its place.
+/// The message that EventBridge makes of an event. We put messages of the same form into a queue.
 #[derive(Deserialize)]
 struct Delivery {
     detail: Event,
 }
 
-/// Takes what a topic delivered and a handler could not do: a topic has no redelivery of single records.
+/// Takes the records of a topic that a handler failed on, because a topic cannot deliver single records again.
 trait TakesFailures: Sync {
     fn take(&self, message: String) -> impl Future<Output = Result<(), RecordError>> + Send;
 }
@@ -62,9 +62,10 @@ impl TakesFailures for Option<Queue> {
     }
 }
 
-/// Consumes our events. An event from a queue that fails comes back after its visibility timeout and, after the
-/// queue's `maxReceiveCount`, goes to its dead-letter queue. One from a topic that fails is put into that same
-/// queue, `RETRY_QUEUE_URL`, and goes on from there: its partition does not wait for it (docs/decisions/0018).
+/// Consumes our events. When an event from a queue fails, it comes back after the visibility timeout and, after
+/// `maxReceiveCount` tries, goes to the dead-letter queue. When an event from a topic fails, it is sent to that same
+/// queue (`RETRY_QUEUE_URL`) and is tried again from there, so its partition does not wait for it
+/// (docs/decisions/0018).
 pub async fn consume_events<H, F, E>(config: &SdkConfig, handler: H) -> Result<(), Error>
 where
     H: Fn(Event) -> F + Sync,
@@ -139,7 +140,7 @@ where
     response
 }
 
-/// Fails, so that the whole batch comes again, only when a record that failed could not be put into the queue.
+/// Fails only when a record that failed could not be put into the queue; then the whole batch comes again.
 async fn from_topics<H, F, E>(
     records: &[KafkaRecord],
     handler: &H,
@@ -173,7 +174,7 @@ where
     Ok(())
 }
 
-/// The journey that a message tells of, if it is one of our events.
+/// The correlation id of a message, if the message is one of our events.
 fn journey_of(message: &[u8]) -> Span {
     #[derive(Deserialize)]
     struct About {
@@ -185,7 +186,7 @@ fn journey_of(message: &[u8]) -> Span {
     id.map_or_else(Span::none, |id| journey(&id))
 }
 
-/// A panic and a handler that does not end are failures of the one record.
+/// If the handler panics or does not end, only this one record has failed.
 async fn judge<M, H, F, E>(message: &[u8], handler: &H, time: Duration) -> Result<(), RecordError>
 where
     M: DeserializeOwned + Send,
@@ -211,8 +212,8 @@ fn value(record: &KafkaRecord) -> Result<Vec<u8>, base64::DecodeError> {
     STANDARD.decode(record.value.as_deref().unwrap_or_default())
 }
 
-/// The record as EventBridge would have put it into the queue, so that it is judged, kept as a dead letter and sent
-/// through again in the same way; what is no JSON stays base64.
+/// The record in the form in which EventBridge would have put it into the queue. So it is handled, kept as a dead
+/// letter and sent again in the same way. A value that is not JSON stays base64.
 fn delivery(record: &KafkaRecord, value: Option<&[u8]>) -> String {
     let KafkaRecord { topic, partition, offset, .. } = record;
     let event = value.and_then(|value| serde_json::from_slice::<Value>(value).ok());
@@ -233,7 +234,7 @@ mod tests {
     use trackops_domain::payment::PaymentState;
     use trackops_domain::{OrderId, Timestamp};
 
-    /// Keeps what it takes, or takes nothing.
+    /// Keeps the messages that it takes, or refuses all.
     #[derive(Default)]
     struct Kept {
         full: bool,

@@ -1,18 +1,19 @@
-//! CORS: pages of one origin may call the APIs from a browser, if there is such an origin.
-//! Source: the Fetch standard, section "CORS protocol".
+//! CORS: if an origin is configured, its pages may call the APIs from a browser. Source: the Fetch standard, section
+//! "CORS protocol".
 
 use lambda_http::http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::config::{ConfigError, optional_env};
 
-/// What a page may read of an answer, besides what it always may.
+/// The headers of an answer that a page may read, besides those that it always may.
 const EXPOSED: &str = "ETag, Location, X-Correlation-Id, Retry-After, Idempotent-Replayed";
 
-/// What a page may send.
+/// The headers that a page may send.
 const TAKEN: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Traceparent, X-Api-Key, \
                      X-Correlation-Id";
 
-/// Seconds for which a browser need not ask again; no browser remembers longer than a day, Chromium two hours.
+/// For so many seconds a browser need not ask again. No browser remembers longer than a day, and Chromium not longer
+/// than two hours.
 const MAX_AGE: &str = "7200";
 
 #[derive(Debug, Clone)]
@@ -29,10 +30,11 @@ impl Cors {
         Ok(Self { origin: value.transpose().map_err(bad)? })
     }
 
-    /// Tells the browser what a page of `asking` may do with an answer; for a preflight, with what `Allow` says.
+    /// Tells the browser what a page of the origin `asking` may do with an answer. For a preflight, it allows the
+    /// methods in `Allow`.
     pub fn answer(&self, method: &Method, asking: Option<&HeaderValue>, headers: &mut HeaderMap) {
         let Some(origin) = &self.origin else { return };
-        // The answer depends on who asks: no cache may show one origin's to another.
+        // The answer depends on the origin: no cache may give the answer for one origin to another.
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if asking != Some(origin) {
             return;

@@ -1,4 +1,5 @@
-//! Cursors: where a list goes on. Opaque, and good only for the caller and the filters they were given for.
+//! Cursors: where a list goes on. They are opaque, and valid only for the caller and the filters that they were made
+//! for.
 
 use aws_types::SdkConfig;
 use base64::Engine;
@@ -48,7 +49,7 @@ impl Cursors {
         Self { secret: SecretSource::connect(config, secret_arn).await }
     }
 
-    /// `filters` is everything that says what is in the list; how much of it is in a page is not.
+    /// `filters` is everything that decides which entries are in the list. The size of a page is not part of it.
     pub async fn of(
         &self,
         list: &str,
@@ -75,7 +76,7 @@ impl ListCursors<'_> {
         serde_json::from_slice(position).map_err(|_| BadCursor)
     }
 
-    /// A page of the list, the ids of what belongs into it and cannot be read, and the cursor to where it goes on.
+    /// A page of the list, the ids of entries that belong into it but cannot be read, and the cursor for the next page.
     pub fn page(
         &self,
         items: Vec<impl Serialize>,

@@ -8,7 +8,7 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let next = error.to_string();
-        // Wrappers that are transparent say what their cause says.
+        // A transparent wrapper has the same text as its cause.
         if !text.ends_with(&next) {
             text = format!("{text}: {next}");
         }

@@ -1,4 +1,4 @@
-//! Checking input: all that is wrong is said at once.
+//! Checking input: one answer names everything that is wrong.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -13,10 +13,10 @@ use trackops_domain::timestamp::BadTimestamp;
 
 use crate::problem::{FieldError, Problem};
 
-/// Errors that an answer lists.
+/// How many errors an answer lists at most.
 const MAX_ERRORS: usize = 100;
 
-/// Characters of a name that the answer repeats.
+/// How many characters of an unknown name the answer repeats.
 const MAX_NAME: usize = 64;
 
 pub(crate) const NO_BOOLEAN: &str = "must be true or false";
@@ -25,7 +25,7 @@ pub(crate) fn not_within<T: Display>(range: &RangeInclusive<T>) -> String {
     format!("must be a whole number from {} to {}", range.start(), range.end())
 }
 
-/// What to change, in words of ours. No error of a library is one, so none of their messages reaches a caller.
+/// What to change, in our own words. Errors of libraries do not have this type, so their messages never reach a caller.
 pub trait Advice: Display {}
 
 impl Advice for BadId {}
@@ -33,13 +33,13 @@ impl Advice for BadMoney {}
 impl Advice for BadState {}
 impl Advice for BadStatus {}
 impl Advice for BadTimestamp {}
-/// Of what takes any text.
+/// For a parser that takes any text.
 impl Advice for Infallible {}
 
 #[derive(Debug, Default)]
 pub struct Fields {
     errors: Vec<FieldError>,
-    /// There were more than an answer lists.
+    /// There were more errors than an answer lists.
     more: bool,
 }
 
@@ -52,7 +52,7 @@ impl Fields {
         self.errors.push(FieldError { pointer: pointer.into(), detail: detail.to_string() });
     }
 
-    /// As much of a name that the caller made up as an answer repeats.
+    /// The part of an unknown name that an answer repeats.
     pub fn excerpt(name: &str) -> String {
         name.chars().take(MAX_NAME).collect()
     }

@@ -1,4 +1,4 @@
-//! Endpoints: who calls, what for, and answers that look the same everywhere.
+//! Endpoints: the caller, the request, and answers that have the same form everywhere.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -76,7 +76,7 @@ where
     .await
 }
 
-/// [`serve`] for changes of what has a version, whose handler looks at the [`Preconditions`].
+/// [`serve`] for changes of things that have a version. The handler checks the [`Preconditions`].
 ///
 /// [`Preconditions`]: crate::preconditions::Preconditions
 pub async fn serve_conditional<H, F>(identity: Identity, handler: H) -> Result<(), Error>
@@ -102,7 +102,7 @@ where
         .await
 }
 
-/// Serves an endpoint that has other means to know its caller, or needs none.
+/// Serves an endpoint that identifies its caller in another way, or does not need to.
 pub async fn serve_public<H, F>(handler: H) -> Result<(), Error>
 where
     H: Fn(Request, Cause) -> F + Sync,
@@ -118,7 +118,7 @@ async fn call(identity: &Identity, request: Request, cause: Cause) -> Result<Cal
     Ok(Call { caller, cause, request })
 }
 
-/// Serves an endpoint, and other functions that invoke it directly with JSON: IAM lets those in.
+/// Serves an endpoint, and also other functions that invoke it directly with JSON; IAM decides which functions may.
 pub async fn serve_also_direct<H, F, I, O, D, G>(
     identity: Identity,
     handler: H,
@@ -190,10 +190,10 @@ where
     Ok(response)
 }
 
-/// What `HEAD` gets: all that `GET` would, but the body. Source: RFC 9110, sections 8.6 and 9.3.2.
+/// The answer to `HEAD`: the same as to `GET`, but without the body. Source: RFC 9110, sections 8.6 and 9.3.2.
 fn leave_body_out(response: &mut Response<Body>) {
     let body: &[u8] = response.body();
-    // The gateway compresses what is larger, and then it has another length.
+    // The gateway compresses larger bodies, and then the length is different.
     if (1..COMPRESSED_FROM).contains(&body.len()) {
         let length = HeaderValue::from(body.len());
         response.headers_mut().insert(header::CONTENT_LENGTH, length);
@@ -201,7 +201,7 @@ fn leave_body_out(response: &mut Response<Body>) {
     *response.body_mut() = Body::Empty;
 }
 
-/// The caller's correlation id when it is a sane one, else a new one.
+/// The caller's correlation id when it has the right form, else a new id.
 fn cause(headers: &HeaderMap) -> Cause {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let sane = |id: &&str| {
@@ -221,7 +221,7 @@ fn cause(headers: &HeaderMap) -> Cause {
 /// Source: W3C Trace Context, section 3.2; of version 00, the only one there is.
 fn is_traceparent(text: &&str) -> bool {
     let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    // Ids of zeros say that there is none.
+    // An id of zeros means that there is no id.
     let names = |part: &str| part.bytes().any(|b| b != b'0');
     let parts: Vec<&str> = text.split('-').collect();
     matches!(parts[..], ["00", trace, parent, flags]
@@ -230,7 +230,7 @@ fn is_traceparent(text: &&str) -> bool {
             && [trace, parent].into_iter().all(names))
 }
 
-/// The value of a header that says something only when it is there once.
+/// The value of a header, if the header is there exactly once.
 pub fn single_header<'a>(
     request: &'a Request,
     name: &str,
@@ -246,7 +246,7 @@ pub fn header_text<'a>(request: &'a Request, name: &HeaderName) -> Option<&'a st
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A path parameter; what cannot be one names nothing.
+/// A path parameter. A value that cannot be parsed belongs to nothing that exists.
 pub fn path_param<T: FromStr>(
     request: &Request,
     name: &str,
@@ -264,7 +264,7 @@ fn takes_no_parameters(request: &Request) -> Result<(), Problem> {
     fields.finish()
 }
 
-/// The parameters of a list's query, each taken once; what nobody took is refused at the end.
+/// The parameters of a list's query. Each is taken once; parameters that nobody took are refused at the end.
 pub struct Query {
     given: BTreeMap<String, Vec<String>>,
     pub fields: Fields,
@@ -326,7 +326,7 @@ impl Query {
     }
 }
 
-/// The JSON body, well-formed; [`Input::read`] says whether it is what it should be.
+/// The JSON body, if it is well-formed. [`Input::read`] then checks its content.
 pub fn body(request: &Request) -> Result<Input, Problem> {
     let content_type = header_text(request, &header::CONTENT_TYPE).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
@@ -352,7 +352,7 @@ pub fn body(request: &Request) -> Result<Input, Problem> {
     })
 }
 
-/// Where a body stops to be JSON, and what to change.
+/// Says at which place a body is not JSON, and what to change.
 fn not_json(bytes: &[u8], error: &serde_json::Error) -> String {
     if let Err(error) = std::str::from_utf8(bytes) {
         return format!("It is not UTF-8 from byte {} on, counted from 0.", error.valid_up_to());
@@ -375,7 +375,7 @@ fn not_json(bytes: &[u8], error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether serde_json gave up on the depth, which its error does not tell from others.
+/// Whether serde_json refused the body because of its depth. Its error does not say this.
 fn is_deep(bytes: &[u8]) -> bool {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in bytes {
@@ -396,7 +396,7 @@ fn is_deep(bytes: &[u8]) -> bool {
 }
 
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    // Only maps with keys that are no strings fail to serialise, and no answer has one.
+    // Serialising fails only for maps with keys that are not strings, and no answer has such a map.
     let text = serde_json::to_string(body).unwrap_or_else(|error| {
         tracing::error!(error = chain(&error), "an answer could not be serialised");
         "{}".into()
@@ -411,7 +411,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
 /// An answer without a version: its `ETag` is a hash of its body.
 pub fn tagged(mut response: Response<Body>) -> Response<Body> {
     let body: &[u8] = response.body();
-    // 16 bytes: enough that two bodies never have the same by chance.
+    // 16 bytes are enough that two bodies never have the same hash by chance.
     let tag = hex::encode(&Sha256::digest(body)[..16]);
     tag_with(&mut response, &tag);
     response
@@ -424,7 +424,7 @@ pub fn kept_by_caller(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// An answer that carries the version of what it shows, as a strong `ETag`.
+/// An answer with the version of the shown thing as a strong `ETag`.
 pub fn versioned(status: StatusCode, version: u64, body: &impl Serialize) -> Response<Body> {
     let mut response = json(status, body);
     tag_with(&mut response, &version.to_string());
@@ -570,7 +570,8 @@ mod tests {
     }
 
     proptest! {
-        /// What serde_json, the standard library, `uuid` and `time` say of a text that they do not read.
+        /// Words from the messages of serde_json, the standard library, `uuid` and `time` about a text that they cannot
+        /// read.
         #[test]
         fn no_words_of_a_library_reach_a_caller(text in "[-+0-9a-zA-Z. :{}\\[\\]\",\u{e9}]{0,20}") {
             let names = ["limit", "flag", "from", "order", "sku", "customer", "status", "state"];
@@ -670,7 +671,7 @@ mod tests {
         for odd in zeros.iter().chain(&versions).chain(&lengths).chain(&others) {
             assert!(!carried("traceparent", odd).1, "{odd}");
         }
-        // Which of two is right nobody knows.
+        // Nobody knows which of two values is right.
         let other = trace.replace("0af7", "0af8");
         let twice = with_header("traceparent", &[trace, &other]);
         assert_eq!(cause(twice.headers()).traceparent, None);
@@ -706,7 +707,7 @@ mod tests {
             assert_eq!(status(method.clone(), "if-match", "\"2\"").await, 412);
             assert_eq!(status(method, "if-match", "\"3\"").await, 200);
         }
-        // Whoever changes something looks before it does.
+        // Handlers that change something check the conditions themselves, before they do.
         assert_eq!(status(Method::DELETE, "if-match", "\"2\"").await, 200);
     }
 

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a request that comes again gets the answer that the first one got.
+//! `Idempotency-Key`: a repeated request gets the answer that the first one got.
 
 use std::str;
 
@@ -48,7 +48,7 @@ pub fn replayed(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-/// What a request that changes something is known by when it comes again.
+/// How a repetition of a request that changes something is recognised.
 #[derive(Debug)]
 pub struct Repetition {
     pub request: Repeatable,
@@ -56,9 +56,9 @@ pub struct Repetition {
 }
 
 impl Repetition {
-    /// By its `Idempotency-Key`. Without one by itself, if it names a single version in `If-Match` and `same_again` says
-    /// that making its change twice is the same as making it once: then whoever sends it again wants what was done.
-    /// Otherwise it is like no other, and is known to nobody but the function that is at it.
+    /// A request is recognised by its `Idempotency-Key`. Without a key it is recognised by its content, if it names a
+    /// single version in `If-Match` and `same_again` says that making its change twice has the same effect as making it
+    /// once. Otherwise it counts as a new request; only this invocation recognises its own retries.
     pub fn of(call: &Call, conditions: &Preconditions, same_again: bool) -> Result<Self, Problem> {
         let request = &call.request;
         let (method, path) = (request.method().as_str(), request.raw_http_path());
@@ -83,7 +83,7 @@ impl Repetition {
         Ok(Self { request: Repeatable { id, keep_unchanged: key.is_some() }, hash })
     }
 
-    /// `response` as it is kept.
+    /// `response` in the form in which it is stored.
     pub fn kept(&self, response: &Response<Body>) -> Result<Answered, Problem> {
         let headers = response.headers().iter().map(|(name, value)| {
             let text = value.to_str().map_err(Problem::internal)?;
@@ -98,7 +98,7 @@ impl Repetition {
         })
     }
 
-    /// The answer that the request gets, whenever it comes; 422 when another one came under its id.
+    /// The answer that the request gets, whenever it comes; a 422 when another request has used its id.
     pub fn answer(&self, once: Once) -> Answer {
         match once {
             Once::Now(answered) => response(answered),

@@ -18,13 +18,13 @@ use keys::{BadKeys, Keys};
 /// Clocks may differ by so many seconds.
 const LEEWAY: u64 = 30;
 
-/// A longer token is not looked at.
+/// A longer token is refused at once.
 const MAX_TOKEN: usize = 8 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Sees and changes what is their own.
+    /// Sees and changes only their own things.
     Customer,
     Operator,
     Service,
@@ -37,7 +37,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Customers reach what is theirs, operators and services everything.
+    /// Customers reach only their own things, operators and services everything.
     pub fn may_see(&self, customer: &CustomerId) -> bool {
         self.role != Role::Customer || self.subject == *customer
     }
@@ -53,7 +53,7 @@ struct Claims {
     role: Role,
 }
 
-/// The issuer's public keys and what its tokens must say.
+/// The issuer's public keys, and the claims that its tokens must have.
 pub struct Identity {
     keys: Keys,
     issuer: String,

@@ -1,4 +1,4 @@
-//! Reading a JSON body: each field once, and all that is wrong with it said at once.
+//! Reading a JSON body: each field is read once, and one answer names everything that is wrong.
 
 use std::fmt::{self, Display};
 use std::mem;
@@ -12,7 +12,7 @@ use trackops_domain::money::{Currency, Money};
 use crate::fields::{Advice, Fields, NO_BOOLEAN, not_within};
 use crate::problem::Problem;
 
-/// A JSON value as it was sent: whole numbers exactly, and also what an object names twice.
+/// A JSON value as it was sent: with exact whole numbers, and with names that an object has twice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     Null,
@@ -25,13 +25,14 @@ pub enum Input {
     Object(Vec<(String, Input)>),
 }
 
-/// Where a value stands, and where to say what is wrong with it.
+/// The place of a value, and the list to which its errors are added.
 pub struct At<'a> {
     fields: &'a mut Fields,
     pointer: &'a str,
 }
 
-/// The fields of an object. Take all of them before you give up with `?`: what nobody took is refused at the end.
+/// The fields of an object. Take all of them before you give up with `?`: fields that nobody took are refused at the
+/// end.
 pub struct Object<'a> {
     fields: &'a mut Fields,
     pointer: &'a str,
@@ -51,7 +52,7 @@ impl Input {
         matches!(self, Self::Object(fields) if fields.iter().any(given))
     }
 
-    /// What `read` makes of the fields of this object. It may answer `None` only when it has refused one.
+    /// The result of `read` on the fields of this object. `read` may return `None` only when it has refused a field.
     pub fn read<T>(self, read: impl FnMut(&mut Object<'_>) -> Option<T>) -> Result<T, Problem> {
         let mut fields = Fields::default();
         let value = object(read)(self, At { fields: &mut fields, pointer: "" });
@@ -61,7 +62,7 @@ impl Input {
 }
 
 impl Input {
-    /// As [`Self::read`], for what comes from outside: the fields that nobody took are passed over, and named.
+    /// Like [`Self::read`], for input of other systems: fields that nobody took are ignored, and their names returned.
     pub fn read_tolerantly<T>(
         self,
         mut read: impl FnMut(&mut Object<'_>) -> Option<T>,
@@ -113,7 +114,7 @@ impl Object<'_> {
         }
     }
 
-    /// `null` is as good as nothing.
+    /// `null` counts as left out.
     pub fn optional<T>(
         &mut self,
         name: &str,
@@ -122,7 +123,7 @@ impl Object<'_> {
         self.clearable(name, read).flatten()
     }
 
-    /// Tells `null`, which is `Some(None)`, from a field that was left out.
+    /// Distinguishes `null`, which is `Some(None)`, from a field that was left out.
     pub fn clearable<T>(
         &mut self,
         name: &str,
@@ -186,7 +187,7 @@ pub fn text(max: usize) -> impl Fn(Input, At<'_>) -> Option<String> {
     }
 }
 
-/// Text that means something; the error says what it must be.
+/// Text that is parsed; the error says what it must be.
 pub fn parsed<T, E: Advice>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> impl Fn(Input, At<'_>) -> Option<T> {
@@ -243,7 +244,7 @@ where
     }
 }
 
-/// Items past the longest list are not looked at.
+/// If a list is too long, its items are not checked.
 pub fn list<T>(
     size: RangeInclusive<usize>,
     mut read: impl FnMut(Input, At<'_>) -> Option<T>,

@@ -1,7 +1,7 @@
-//! `If-Match` and `If-None-Match`: what a request asks of the version that there is.
+//! `If-Match` and `If-None-Match`: the conditions of a request on the current version.
 //!
-//! Source: RFC 9110, section 13. Nothing here has a `Last-Modified`, so the dates of `If-Modified-Since` and
-//! `If-Unmodified-Since` say nothing (13.1.3, 13.1.4).
+//! Source: RFC 9110, section 13. Nothing here has a `Last-Modified`, so `If-Modified-Since` and `If-Unmodified-Since`
+//! have no effect (13.1.3, 13.1.4).
 
 use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use lambda_http::{Body, Request, Response};
@@ -17,7 +17,7 @@ pub struct Preconditions {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tags {
-    /// `*`: whatever there is.
+    /// `*`: any version.
     Any,
     These(Vec<Tag>),
 }
@@ -38,7 +38,7 @@ impl Preconditions {
         })
     }
 
-    /// Whether a change of what is at this version may go on; 412 when not.
+    /// Whether a change of a thing with this version may go on; 412 when not.
     pub fn allow(&self, version: u64) -> Result<(), Problem> {
         let version = version.to_string();
         if !self.is_match(Some(version.as_bytes())) {
@@ -50,7 +50,7 @@ impl Preconditions {
         Ok(())
     }
 
-    /// The only version that `If-Match` names; `None` when it names none, or may mean several.
+    /// The only version that `If-Match` names; `None` when it names no version, or may mean several.
     pub fn one_version(&self) -> Option<u64> {
         let versions: Vec<u64> = self.versions().collect();
         match versions[..] {
@@ -77,7 +77,7 @@ impl Preconditions {
         }
     }
 
-    /// The weak comparison: it does not matter which are weak.
+    /// The weak comparison: it does not matter which tags are weak.
     fn is_known(&self, current: Option<&[u8]>) -> bool {
         match &self.if_none_match {
             None => false,
@@ -98,9 +98,10 @@ impl Tag {
     }
 }
 
-/// The answer to a GET under the conditions that came with it: itself, 304 to who has it, or 412.
+/// The answer to a GET under the conditions of the request: the answer itself, a 304 if the caller has it already, or a
+/// 412.
 pub(crate) fn answer(headers: &HeaderMap, mut response: Response<Body>) -> Response<Body> {
-    // 13.2.1: what does not succeed is answered as it is.
+    // 13.2.1: conditions have no effect on an answer that is not a success.
     if !response.status().is_success() {
         return response;
     }
@@ -125,8 +126,8 @@ pub(crate) fn answer(headers: &HeaderMap, mut response: Response<Body>) -> Respo
     response
 }
 
-/// Refuses conditions where there is no version to compare, rather than not look at them. Those of a GET are looked
-/// at when there is an answer.
+/// Refuses conditions where there is no version to compare, rather than ignore them. The conditions of a GET are
+/// checked later, with the answer.
 pub(crate) fn must_be_none(request: &Request) -> Result<(), Problem> {
     if is_read(request.method()) {
         return Ok(());
@@ -161,7 +162,7 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem>
     })
 }
 
-/// `"*" / #entity-tag`. Empty elements of a list are passed over: section 5.6.1.
+/// `"*" / #entity-tag`. Empty elements of a list are ignored: section 5.6.1.
 fn parsed(text: &[u8]) -> Option<Tags> {
     let text = text.trim_ascii();
     if text == b"*" {
@@ -211,7 +212,7 @@ mod tests {
         headers
     }
 
-    /// A change of what is at version 3.
+    /// A change of a thing with version 3.
     fn changing(given: &[(&'static str, &str)]) -> Result<(), (u16, &'static str)> {
         let asked = Preconditions::of(&headers(given));
         let allowed = asked.and_then(|asked| asked.allow(3));

@@ -1,4 +1,4 @@
-//! Errors over HTTP: RFC 9457 `application/problem+json`, and never a word of the inside.
+//! Errors over HTTP: RFC 9457 `application/problem+json`, without any detail of the system's internals.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use trackops_aws::StoreError;
 use trackops_aws::secrets::SecretError;
 
-/// One field that is not as it should be.
+/// One field that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
     /// JSON Pointer (RFC 6901) into the request body, or the name of a header or query parameter.
@@ -26,7 +26,7 @@ pub struct Problem {
     pub detail: Option<Box<str>>,
     pub errors: Vec<FieldError>,
     headers: Vec<(&'static str, &'static str)>,
-    /// For the log alone.
+    /// Only for the log.
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -73,7 +73,7 @@ impl Problem {
         problem
     }
 
-    /// One field, header or parameter is not as it should be.
+    /// One field, header or parameter is wrong.
     pub fn field(pointer: &str, detail: impl ToString) -> Self {
         Self::invalid(vec![FieldError { pointer: pointer.to_owned(), detail: detail.to_string() }])
     }
@@ -90,14 +90,14 @@ impl Problem {
             .header("www-authenticate", "Bearer error=\"invalid_token\"")
     }
 
-    /// Somebody else changed it since the caller looked.
+    /// Somebody else has changed it since the caller read it.
     pub fn changed(tag: Option<&str>) -> Self {
         let title = "It was changed since you read it. Read it again.";
         let detail = tag.map_or("It has no ETag.".into(), |tag| format!("Its ETag is \"{tag}\"."));
         Self::new(StatusCode::PRECONDITION_FAILED, "changed", title).detail(detail)
     }
 
-    /// `If-None-Match` rules out what there is.
+    /// `If-None-Match` excludes the current version.
     pub fn known(tag: &str) -> Self {
         let title = "It is as If-None-Match says that it must not be.";
         Self::new(StatusCode::PRECONDITION_FAILED, "known", title)

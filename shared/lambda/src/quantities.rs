@@ -1,4 +1,4 @@
-//! `items` of a body: how many of which product, lines of one product taken together.
+//! `items` of a body: quantities of products. Lines of the same product are added up.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub struct Quantity {
 
 pub type Quantities = BTreeMap<Sku, Quantity>;
 
-/// 1 to [`MAX_LINES`] of `{productId, quantity}`; of no product more than `max`, also in sum.
+/// 1 to [`MAX_LINES`] of `{productId, quantity}`; at most `max` units of each product, also in sum.
 pub fn quantities(body: &mut Object<'_>, max: u32) -> Option<Quantities> {
     let mut merged = Quantities::new();
     let add = |item: &mut Object<'_>| {

@@ -1,4 +1,5 @@
-//! Looking after what is due: each item gets its turn alone, and one that cannot be helped keeps none waiting.
+//! Looking after the items that are due: each item gets its turn alone, and an item that cannot be helped does not hold
+//! up the others.
 
 use std::any::Any;
 use std::future::Future;
@@ -16,36 +17,37 @@ use trackops_domain::{OrderId, Timestamp};
 use crate::error::chain;
 use crate::task::TaskError;
 
-/// Until an item that stays due gets its next turn.
+/// How long until an item that stays due gets its next turn.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// No item gets its turn later in a run than this: the functions' timeout is 50 seconds.
+/// After this time in a run no further item gets its turn: the functions' timeout is 50 seconds.
 const BUDGET: Duration = Duration::from_secs(30);
 
-/// What one item may take, so that one that hangs takes no other's turn.
+/// How long the work on one item may take, so that an item that hangs does not use up the time of the others.
 const TURN: Duration = Duration::from_secs(10);
 
-/// Items that have their turn at the same time: one that is slow keeps none waiting, and a run opens few connections.
+/// How many items have their turn at the same time: a slow item does not hold up the others, and a run opens few
+/// connections.
 const AT_ONCE: usize = 32;
 
-/// What came of helping an item.
+/// The result of helping an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Helped {
     Done,
-    /// It is for somebody else to decide; so long until it is asked for again.
+    /// Somebody else has to decide; how long until the item gets its next turn.
     Waits(Duration),
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Recovered {
-    /// So many had their turn.
+    /// How many items had their turn.
     due: usize,
-    /// Of these, so many wait for somebody else.
+    /// How many of these wait for somebody else.
     waiting: usize,
     failed: usize,
 }
 
-/// Where what is due is found, and put off: a table, or a test's.
+/// Finds the items that are due and postpones them: a table, or a fake in tests.
 pub trait Agenda: Sync {
     fn next(&self, walk: &mut Walk) -> impl Future<Output = Option<Met>> + Send;
 
@@ -81,7 +83,7 @@ enum Failure<E: std::error::Error + 'static> {
     Crashed(String),
 }
 
-/// Helps everything that is due now. Fails when something could not be helped, so that an alarm tells of it.
+/// Helps all items that are due now. Fails when an item could not be helped, so that an alarm rings.
 pub async fn recover<F, E>(
     agenda: &impl Agenda,
     help: impl Fn(OrderId) -> F,
@@ -111,7 +113,7 @@ where
             tracing::error!(error = chain(&error), "what is due cannot be read");
             recovered.failed += 1;
         }
-        // Those left when time is up are due still, and the first of the next run.
+        // Items that are left when the time is up are still due, and are the first of the next run.
         let in_time = |_: &Due| std::future::ready(Instant::now() < until);
         let turns = stream::iter(met.due).take_while(in_time).map(async |due| {
             let turn = AssertUnwindSafe(turn(agenda, &help, &due)).catch_unwind();
@@ -146,7 +148,7 @@ where
     Ok(recovered)
 }
 
-/// Puts the item off before it helps it, so that one that cannot be helped is not the first of the next run.
+/// Postpones the item before helping it, so that an item that cannot be helped is not the first of the next run.
 async fn turn<F, E>(
     agenda: &impl Agenda,
     help: impl Fn(OrderId) -> F,
@@ -167,7 +169,7 @@ where
         && longer > AGAIN_AFTER
     {
         let (due, until) = (Due::new(due.key(), again), Timestamp::now().plus(longer));
-        // It is put off already, only less.
+        // It is postponed already, only not so far.
         if let Err(error) = agenda.postpone(&due, until).await {
             tracing::warn!(item = due.key(), error = chain(&error), "not put off any longer");
         }
@@ -188,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// An index in pages of three. Items whose key has `throttled` in it cannot be put off.
+    /// An index in pages of three. Items whose key contains `throttled` cannot be postponed.
     struct Book {
         all: Mutex<BTreeMap<String, Timestamp>>,
         pages: Mutex<std::vec::IntoIter<Met>>,
@@ -239,7 +241,7 @@ mod tests {
         ids.iter().map(|id| format!("ORDER#{id}")).collect()
     }
 
-    /// What was helped, and what the run said; `odd` is what comes of the items it is given.
+    /// The items that were helped, and the result of the run; `odd` gives the result for its items.
     async fn run(
         book: &Book,
         odd: impl AsyncFn(OrderId) -> Result<Helped, StoreError>,

@@ -23,24 +23,24 @@ pub struct TaskError {
 }
 
 impl TaskError {
-    /// Nothing is wrong with the system; the saga takes another way.
+    /// Nothing is wrong with the system; the saga goes another way.
     pub fn outcome(name: &'static str, message: impl Into<String>) -> Self {
         Self { name, message: message.into(), source: None }
     }
 
-    /// The same again may work.
+    /// Trying the same again may work.
     pub fn busy(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let message = "busy; try again".into();
         Self { name: "Busy", message, source: Some(source.into()) }
     }
 
-    /// The input is one of another version, it seems. That decides nothing, and a deployment may mend it.
+    /// The input seems to be of another version. This decides nothing, and a deployment may mend it.
     fn unreadable(source: serde_json::Error) -> Self {
         let message = "the input cannot be read; the log says why".into();
         Self { name: "UnreadableInput", message, source: Some(source.into()) }
     }
 
-    /// Trying again does not help; somebody has to look.
+    /// Trying again does not help; a person must look at it.
     pub fn broken(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let message = "failed; the log says why".into();
         Self { name: "Broken", message, source: Some(source.into()) }

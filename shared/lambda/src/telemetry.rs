@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{ConfigError, env_as};
 
-/// `LOG_LEVEL` is error, warn or info (a release has no more); info when it is not set.
+/// `LOG_LEVEL` is error, warn or info (a release build has no other levels); info when it is not set.
 ///
 /// # Errors
 /// When it is set to something else.
@@ -22,7 +22,7 @@ pub fn start() -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Every line that is logged within it carries the correlation id, as `span.correlation_id`.
+/// Every line that is logged within this span has the correlation id, as `span.correlation_id`.
 pub fn journey(correlation_id: &str) -> Span {
     tracing::info_span!("journey", correlation_id)
 }
@@ -59,12 +59,12 @@ pub(crate) mod logged {
     pub struct Log(Arc<Mutex<Vec<u8>>>);
 
     impl Log {
-        /// Runs `test`, which is the caller, alone in a process of its own. There it answers what is logged from now on,
-        /// here `None`: the test has passed.
+        /// Runs `test`, which is the caller, alone in a new process. In that process it returns what is logged from now
+        /// on; here it returns `None`, and the test has passed.
         ///
-        /// `tracing` remembers for each place in the code whether anybody listens to it, and while there is one listener
-        /// it asks the thread that comes there first. A thread of another test has no listener, and would so silence the
-        /// place for this one.
+        /// `tracing` remembers for each place in the code whether anybody listens to it. While there is only one
+        /// listener, it asks the thread that comes to the place first. A thread of another test has no listener, so it
+        /// would silence the place for this test.
         pub fn alone(test: &str) -> Option<(Self, DefaultGuard)> {
             if env::var(ALONE).as_deref() == Ok(test) {
                 return Some(Self::start());

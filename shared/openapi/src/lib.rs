@@ -6,11 +6,11 @@ use trackops_lambda::Error;
 use trackops_lambda::http::{Answer, serve_public};
 use trackops_lambda::problem::Problem;
 
-/// Everything comes from here, and nothing else may run or be asked.
+/// Everything comes from this API. The page may not run or load anything else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What has the names of our own may change with every deployment, Swagger UI seldom does.
+/// Our own files may change with every deployment; Swagger UI changes seldom.
 const MINUTES: &str = "public, max-age=300";
 const A_DAY: &str = "public, max-age=86400";
 
@@ -68,7 +68,7 @@ impl Docs {
     }
 
     fn answer(&self, request: &Request) -> Answer {
-        // The paths before the last part are API Gateway's affair.
+        // API Gateway has checked the path; only its last part matters here.
         let file = match request.raw_http_path().rsplit('/').next() {
             Some("openapi.json") => &self.document,
             Some("docs") => &self.page,

@@ -37,7 +37,7 @@ impl Caller {
         .await
     }
 
-    /// The basket under an idempotency key of its own, and the id of the order this will make.
+    /// The basket with a new idempotency key, and the id of the order that it will make.
     pub fn keyed(&self, basket: Basket) -> (Basket, String) {
         let key = unique("key");
         let id = OrderId::for_idempotency_key(&self.id, &key);
@@ -136,7 +136,7 @@ impl Caller {
     }
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub struct Answer {
     asked: String,
@@ -146,9 +146,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to a request that no method of [`Caller`] makes; `asked` names it when it is not as expected.
-    /// What a service answers must be in its OpenAPI document. A request that is throttled is made again: the limits
-    /// of a method are for all who ask, also for tests that run beside this one.
+    /// The answer to a request that no method of [`Caller`] makes; `asked` names it when it is not as expected. The
+    /// answer must be in the service's OpenAPI document. A request that is throttled is made again: all callers share
+    /// the limits of a method, also tests that run at the same time.
     pub async fn read(asked: String, request: reqwest::RequestBuilder) -> Self {
         let again =
             || request.try_clone().unwrap_or_else(|| panic!("{asked}: its body is a stream"));
@@ -162,7 +162,7 @@ impl Answer {
         .await
     }
 
-    /// [`Self::read`], also when it is throttled.
+    /// [`Self::read`], but returns an answer that is throttled, too.
     pub async fn read_once(asked: String, request: reqwest::RequestBuilder) -> Self {
         let (client, request) = request.build_split();
         let request = request.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
@@ -233,7 +233,7 @@ pub struct OrderLine {
 }
 
 impl Order {
-    /// Nothing more happens to it by itself, and nothing waits for a deadline.
+    /// Nothing more will happen to the order by itself, and nothing waits for a deadline.
     pub fn is_settled(&self) -> bool {
         matches!(self.status.as_str(), "CONFIRMED" | "CANCELLED" | "REJECTED" | "EXPIRED")
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::world::Row;
 use crate::{Order, World, eventually};
 
-/// What the four tables say about one product and all orders ever placed for it.
+/// The contents of the four tables about one product and all orders ever placed for it.
 #[derive(Debug)]
 pub struct Books {
     sku: String,
@@ -26,7 +26,7 @@ pub struct Account {
     pub taken: i64,
 }
 
-/// What the provider says it did for an order, in minor units.
+/// What the provider's ledger says about an order, in minor units.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Charge {
     pub state: String,
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// The provider's own record of an order's charge, if it was ever asked for one.
+    /// The provider's own record of an order's charge, if there was one.
     pub async fn charge(&self, order_id: &str) -> Option<Charge> {
         let row = self.row("ProviderLedgerTable", &format!("CHARGE#{order_id}")).await;
         row.as_ref().map(Charge::read)
@@ -108,7 +108,7 @@ impl World {
 }
 
 impl Books {
-    /// What is wrong, each with the order it is wrong about.
+    /// Everything that is wrong, with the order that it concerns.
     fn disagreements(&self) -> Vec<String> {
         let mut wrong: Vec<String> =
             self.accounts.iter().flat_map(Account::disagreements).collect();
@@ -130,7 +130,7 @@ impl Books {
         wrong
     }
 
-    /// Units nobody holds.
+    /// Units that nobody holds.
     pub fn available(&self) -> i64 {
         self.available
     }

@@ -1,4 +1,4 @@
-//! Holds what the services answer, and what they accept, against their OpenAPI documents.
+//! Compares the answers of the services, and the requests that they accept, with their OpenAPI documents.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use trackops_openapi::{INVENTORY, ORDERS, PAYMENTS, RELAY};
 
 use crate::System;
 
-/// What HTTP adds to an answer by itself; API Gateway adds `x-amz...`.
+/// Headers that HTTP itself adds to an answer; API Gateway adds `x-amz...`.
 const OF_TRANSPORT: [&str; 6] =
     ["connection", "content-length", "content-type", "date", "server", "transfer-encoding"];
 
@@ -45,7 +45,7 @@ impl Document {
 
     fn read(service: &'static str, text: &str) -> Self {
         let name = format!("urn:trackops:{service}");
-        // References that say of which document they are, so that every schema in it can stand alone.
+        // References name their document, so that every schema in it can be used alone.
         let text = text.replace("\"#/", &format!("\"{name}#/"));
         let mut json: Value = serde_json::from_str(&text).expect("a document is JSON");
         close(&mut json);
@@ -56,7 +56,7 @@ impl Document {
         Self { service, json, registry, validators: Mutex::default() }
     }
 
-    /// The value, or what it refers to.
+    /// The value, or the value that it refers to.
     pub fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         let Some(reference) = value["$ref"].as_str() else { return value };
         let pointer = reference.split_once('#').map_or("", |(_, pointer)| pointer);
@@ -113,7 +113,7 @@ impl Document {
     }
 }
 
-/// Lets no object have fields that it does not name, unless it says that it may.
+/// Forbids fields that an object's schema does not name, unless the schema allows them.
 fn close(value: &mut Value) {
     match value {
         Value::Object(object) => {
@@ -131,7 +131,7 @@ fn close(value: &mut Value) {
 }
 
 /// # Errors
-/// What the document does not allow: of the answer, or of a request that was accepted.
+/// What the document does not allow, in the answer or in a request that was accepted.
 pub(crate) fn check(
     system: &System,
     request: &reqwest::Request,
@@ -144,14 +144,14 @@ pub(crate) fn check(
         let rest = request.url().as_str().strip_prefix(&**base)?;
         rest.starts_with('/').then_some((rest, document))
     });
-    // Anything else is no API of ours.
+    // Any other address is not one of our APIs.
     let Some((rest, document)) = asked else { return Ok(()) };
     let path = rest.split(['?', '#']).next().unwrap_or_default();
     let mut operations = document.operations().into_iter();
     let operation =
         operations.find(|it| it.method == *request.method() && it.segments(path).is_some());
     let Some(operation) = operation else {
-        // What the fallback and API Gateway answer where there is no endpoint.
+        // Answers of the fallback and of API Gateway where there is no endpoint.
         return match status.as_u16() {
             403..=405 => Ok(()),
             204 if request.method() == Method::OPTIONS => Ok(()),
@@ -170,7 +170,7 @@ impl Operation {
         self.json["operationId"].as_str().expect("an operation has an id")
     }
 
-    /// What the placeholders of the path stand for, if `path` is one of this operation.
+    /// The values of the path's placeholders, if `path` belongs to this operation.
     fn segments(&self, path: &str) -> Option<Vec<(&str, String)>> {
         let (own, given): (Vec<_>, Vec<_>) =
             (self.path.split('/').collect(), path.split('/').collect());
@@ -297,7 +297,7 @@ fn media_type(headers: &HeaderMap) -> String {
 
 /// A segment of a path without its percent signs.
 fn decoded(segment: &str) -> String {
-    // As a query it is decoded by the URL parser; a plus is itself in a path.
+    // The URL parser decodes it as a query. In a path, a plus is just a plus.
     let url = reqwest::Url::parse(&format!("http://x/?s={}", segment.replace('+', "%2B")));
     let url = url.expect("a segment of a URL is one again");
     url.query_pairs().next().map(|(_, value)| value.into_owned()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What the bus carried: a queue that receives every event from now on.
+//! The events on the bus: a queue that receives every event from now on.
 
 use aws_sdk_eventbridge::types::Target;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, QueueAttributeName};
@@ -61,7 +61,7 @@ impl World {
 }
 
 impl World {
-    /// A queue of its own: its URL and its ARN.
+    /// A new queue: its URL and its ARN.
     async fn queue(&self, name: &str) -> (String, String) {
         let queue = self.queues.create_queue().queue_name(name).send().await;
         let queue = queue.expect("a queue").queue_url.expect("the queue has a URL");
@@ -73,7 +73,7 @@ impl World {
         (queue, arn.expect("the queue has an ARN"))
     }
 
-    /// A queue that gets what the topic `LowStock` tells from now on.
+    /// A queue that gets the messages of the topic `LowStock` from now on.
     pub async fn subscribe_to_low_stock(&self) -> String {
         let (queue, arn) = self.queue(&unique("test-low-stock")).await;
         let topic = self.system.output("LowStockTopicArn");
@@ -84,7 +84,7 @@ impl World {
 }
 
 impl EventTap<'_> {
-    /// Waits until the events about `order_id` satisfy `complete`; answers all of them, as they came.
+    /// Waits until the events about `order_id` satisfy `complete`; returns all of them, in the order of arrival.
     pub async fn until(
         &mut self,
         what: &str,
@@ -107,7 +107,7 @@ impl EventTap<'_> {
         .await
     }
 
-    /// Everything that has come by now, as it came.
+    /// All events that have arrived by now, in the order of arrival.
     pub async fn all(&mut self) -> &[SeenEvent] {
         self.receive().await;
         &self.seen

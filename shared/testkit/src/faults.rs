@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{World, eventually};
 
-/// A failure to inject. Says nothing until [`World::inject`] takes it.
+/// A failure to inject. It has no effect until it is given to [`World::inject`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Fault {
@@ -83,7 +83,7 @@ impl Fault {
         Self { error_code: Some("ThrottlingException".to_owned()), ..Self::on("put-events", about) }
     }
 
-    /// The bus refuses with this code, such as one that is about the event itself.
+    /// The bus refuses with this code; some codes are about the event itself.
     pub fn refusing_with(self, error_code: &str) -> Self {
         Self { error_code: Some(error_code.to_owned()), ..self }
     }
@@ -93,7 +93,7 @@ impl Fault {
         Self { when: "after", ..self }
     }
 
-    /// The function's processes are killed so long into the invocation.
+    /// The function's processes are killed this long after the start of the invocation.
     pub fn killing_it_after(self, time: Duration) -> Self {
         let after_milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self { when: "during", after_milliseconds, ..self }
@@ -120,7 +120,7 @@ impl Fault {
     }
 }
 
-/// An injected fault; it is lifted when this is dropped, also by a failing test.
+/// An injected fault. It ends when this guard is dropped, also in a failing test.
 #[must_use = "the fault is lifted as soon as this is dropped"]
 #[derive(Debug)]
 pub struct FaultGuard {

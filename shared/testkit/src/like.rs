@@ -1,4 +1,4 @@
-//! JSON as it might be sent: like a good example, but for what somebody got wrong.
+//! JSON as a careless client might send it: like a good example, with a few mistakes.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -19,7 +19,7 @@ pub fn like(example: &Value) -> impl Strategy<Value = Value> + use<> {
     })
 }
 
-/// Any JSON, of values that are at or past some limit more often than chance has it.
+/// Any JSON. Its values are at or beyond some limit more often than by chance.
 fn anything() -> impl Strategy<Value = Value> {
     let number = prop_oneof![
         any::<i64>().prop_map(Value::from),

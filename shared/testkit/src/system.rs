@@ -1,4 +1,4 @@
-//! One TrackOps per test process: started by its own runner on free ports, gone when the process is.
+//! One TrackOps per test process: its own runner starts it on free ports, and it ends with the process.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,14 +16,14 @@ use aws_types::region::Region;
 use serde::Deserialize;
 use trackops_http::Http1;
 
-/// Seconds an order waits for its payment here: more than a test takes, and as many as let the simulated provider pay 20
-/// seconds too late, for a message can be held back for 900.
+/// Seconds that an order waits for its payment here. This is more than a test takes. It still lets the simulated
+/// provider pay 20 seconds too late, because a message can be delayed for 900 seconds.
 const PAYMENT_DEADLINE_SECONDS: u32 = 870;
 
 /// The origin whose pages may call the APIs.
 pub const CORS_ORIGIN: &str = "https://shop.example";
 
-/// Two test runs at once share it; it ends with the later one.
+/// Two test runs at the same time share this instance; it ends when both have ended.
 const INSTANCE: &str = "test";
 
 /// The same with Kafka as the bus.
@@ -32,7 +32,7 @@ const INSTANCE_ON_KAFKA: &str = "test-kafka";
 /// Names the file that holds what `cargo local up --json --faults` printed, to test that system instead of a new one.
 const RUNNING_SYSTEM: &str = "TRACKOPS_ENDPOINTS_JSON";
 
-/// How to reach an AWS that does not look at who asks.
+/// Credentials for a cloud that does not check who calls.
 pub fn aws_at(endpoint: &str, region: &str) -> SdkConfig {
     let account = Credentials::from_keys("000000000000", "local", None);
     SdkConfig::builder()
@@ -45,7 +45,7 @@ pub fn aws_at(endpoint: &str, region: &str) -> SdkConfig {
         .build()
 }
 
-/// Where a running TrackOps is. Plain data, because every test brings a runtime, and so clients, of its own.
+/// Where a running TrackOps is. Plain data, because every test has its own runtime and so needs its own clients.
 #[derive(Debug, Clone, Deserialize)]
 pub struct System {
     pub endpoint: String,
@@ -68,7 +68,7 @@ fn default_instance() -> String {
 }
 
 impl System {
-    /// The system all tests of this process share; started by whoever asks first.
+    /// The system that all tests of this process share. The first test that asks starts it.
     pub fn shared() -> &'static Self {
         static SYSTEM: OnceLock<Result<System, String>> = OnceLock::new();
         Self::once(&SYSTEM, Self::start_or_attach)
@@ -170,9 +170,9 @@ impl System {
     }
 }
 
-/// Starts an instance that ends with this process, however that ends.
+/// Starts an instance that ends with this process, however the process ends.
 fn start(instance: &str, options: &[&str]) -> Result<String> {
-    // Not with `eprintln!`, which panics where nobody reads. Who runs it loses nothing then.
+    // Not with `eprintln!`, which panics when nobody reads its output. Losing this output does no harm.
     let _ = writeln!(io::stderr(), "starting TrackOps on a local cloud, instance {instance}");
     run(runner()?
         .args(["up", "--detach", "--json", "--no-demo", "--faults", "--port", "0"])
@@ -204,7 +204,7 @@ fn runner() -> Result<Command> {
     Ok(command)
 }
 
-/// Has Cargo build what these options name, one binary or example, and answers where it is.
+/// Lets Cargo build the binary or example that these options name, and returns its path.
 pub fn build(what: &[&str]) -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     forget_cargo(&mut cargo);
@@ -218,13 +218,13 @@ pub fn build(what: &[&str]) -> Result<PathBuf> {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     };
-    // What was asked for comes after all that it is made of.
+    // The target itself comes after everything that it depends on.
     let built = messages.lines().filter_map(executable).next_back();
     built.with_context(|| format!("cargo built no executable of {what:?}"))
 }
 
-/// Drops what `cargo test` told this process about its own package: build scripts of a cargo run
-/// below it would take that for a change and build the world again.
+/// Removes the environment variables with which `cargo test` describes its own package. Build scripts of a nested cargo
+/// run would take them for a change and build everything again.
 fn forget_cargo(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();

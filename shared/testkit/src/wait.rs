@@ -1,20 +1,20 @@
-//! Waiting for something to become true, for as long as something moves, and with a word on what was missing.
+//! Waiting until something becomes true: as long as something changes, and with a message about what was missing.
 
 use std::time::{Duration, Instant};
 
-/// So long nothing may change of what is seen. An order takes seconds on two quiet cores: a machine that is busy with
-/// other things as well may take many times that.
+/// How long the probe may see no change. An order takes seconds on two quiet cores, and a busy machine may take many
+/// times longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// So long in all, whatever changes.
+/// How long to wait in all, even if things still change.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
-/// Asks `probe` until it answers `Ok`; panics with what it waited for and what it last saw instead.
+/// Asks `probe` until it answers `Ok`. At the deadline it panics and says what it waited for and what it last saw.
 pub async fn eventually<T>(what: &str, probe: impl AsyncFnMut() -> Result<T, String>) -> T {
     eventually_within(PATIENCE, what, probe).await
 }
 
-/// [`eventually`] with another patience: it ends when the probe has seen the same for so long.
+/// [`eventually`] with another time limit: it gives up when the probe has seen no change for so long.
 pub async fn eventually_within<T>(
     patience: Duration,
     what: &str,

@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use crate::{Answer, World};
 
-/// What the provider signs its notices with.
+/// The key with which the provider signs its notices.
 pub struct WebhookSecret(String);
 
 impl WebhookSecret {

@@ -1,4 +1,4 @@
-//! What one test holds: callers, the shop's shelves, and a look behind the counter.
+//! What one test works with: callers, products with stock, and direct access to the tables.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::{Caller, Fault, FaultGuard, Order, System, eventually};
 
 const LONG_AGO: &str = "2020-01-01T00:00:00.000Z";
 
-/// What every new item costs, in euros.
+/// The price of every new item, in euros.
 const UNIT_PRICE: &str = "12.50";
 
 /// An item of a table, as stored.
@@ -48,7 +48,7 @@ impl World {
     }
 
     fn of(system: &'static System) -> Self {
-        // In a build of the whole workspace reqwest can do TLS, and wants to know with what.
+        // In a build of the whole workspace reqwest is built with TLS, and needs a TLS provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::new();
         let aws = system.aws();
@@ -101,7 +101,7 @@ impl World {
         self.operator.create_item(&item).await.expecting(StatusCode::CREATED);
     }
 
-    /// Stock that orders have not heard of yet, because their copy of the catalogue is held back.
+    /// Stock that the orders service does not know yet, because its copy of the catalogue is held back.
     pub async fn unheard_of_stock(&self, unit_price: &str, units: i64) -> (FaultGuard, String) {
         let sku = unique("UNHEARD-OF");
         let deaf = self.inject(Fault::of_function("project-catalogue", &sku).until_lifted()).await;
@@ -109,7 +109,7 @@ impl World {
         (deaf, sku)
     }
 
-    /// Waits until the order has one of `statuses`, and looks it up.
+    /// Waits until the order has one of `statuses`, and returns the order.
     pub async fn until_status(&self, order_id: &str, statuses: &[&str]) -> Order {
         eventually(&format!("order {order_id} to be {}", statuses.join(" or ")), async || {
             let status = self.status(order_id).await;
@@ -149,7 +149,7 @@ impl World {
         .await
     }
 
-    /// Invokes a function as its schedule or queue would; answers what it returned, or the error it failed with.
+    /// Invokes a function as its schedule or queue would; returns its answer, or the error it failed with.
     pub async fn invoke(&self, job: &str, payload: Value) -> Result<Value, String> {
         let answer = self
             .lambda
@@ -210,11 +210,11 @@ impl World {
     /// Lets the order's next deadline be now, and runs the recovery its schedule would run.
     pub async fn recover(&self, order_id: &str) {
         self.backdate("OrdersTable", &format!("ORDER#{order_id}"), "due_at").await;
-        // It fails as long as something cannot be helped, be it another test's.
+        // It fails as long as some item cannot be helped, even if the item belongs to another test.
         let _ = self.invoke("recover-sagas", json!({})).await;
     }
 
-    /// Lets the time pass that the recovery tries to help an order of which a step says that somebody has to look.
+    /// Lets the time pass in which the recovery tries to help an order with a step that says `Broken`.
     pub async fn let_it_fail(&self, order_id: &str) -> Order {
         self.backdate("OrdersTable", &format!("ORDER#{order_id}"), "payment_deadline").await;
         self.recover_until(order_id, &["REJECTED", "EXPIRED", "CONFIRMED"]).await
@@ -224,7 +224,7 @@ impl World {
     pub async fn expire_hold(&self, reservation_id: &str) {
         let key = format!("RES#{reservation_id}");
         self.backdate("InventoryTable", &key, "due_at").await;
-        // It fails when something is busy, be it another test's.
+        // It fails when something is busy, even if that belongs to another test.
         eventually("the holds that ran out to be given back", async || {
             self.invoke("expire-reservations", json!({})).await.map(drop)
         })
@@ -251,14 +251,14 @@ impl World {
         self.operator.find(order_id).await
     }
 
-    /// Lets what the row has not published be overdue, and runs the sweeper its schedule would run.
+    /// Makes the unpublished events of the row overdue, and runs the sweeper as its schedule would.
     pub async fn sweep(&self, table: &str, key: &str) {
         self.backdate(table, key, "unpublished_since").await;
-        // It fails as long as something cannot be published, be it another test's.
+        // It fails as long as some event cannot be published, even if the event belongs to another test.
         let _ = self.invoke("sweep-outbox", json!({})).await;
     }
 
-    /// Lets the payment deadline of an order that awaits its payment have passed: for the order, and for its payment.
+    /// Moves the payment deadline of an order that awaits its payment into the past, in the order and in the payment.
     pub async fn let_payment_be_overdue(&self, order_id: &str) {
         self.backdate("OrdersTable", &format!("ORDER#{order_id}"), "payment_deadline").await;
         let updated = self
@@ -327,14 +327,14 @@ impl World {
     }
 }
 
-/// An order that has ended as something else will never be as expected.
+/// An order that has ended in another status will never be as expected.
 #[track_caller]
 fn assert_not_over(order_id: &str, status: &str, expected: &[&str]) {
     let over = matches!(status, "CANCELLED" | "REJECTED" | "EXPIRED");
     assert!(!over, "expected order {order_id} to be {expected:?}, but it ended as {status}");
 }
 
-/// `name` and something no other test uses.
+/// `name` with a suffix that no other test uses.
 pub fn unique(name: &str) -> String {
     let suffix = Uuid::new_v4().simple().to_string();
     format!("{name}-{}", &suffix[..12])

@@ -1,4 +1,4 @@
-//! What a topic holds, read with librdkafka.
+//! The records of a topic, read with librdkafka.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::OwnedMessage;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-/// So long the broker may be silent.
+/// How long the broker may be silent.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// All records of a topic with three partitions, one partition after the other.

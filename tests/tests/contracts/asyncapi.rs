@@ -1,4 +1,4 @@
-//! `infra/asyncapi.yaml` tells of every event, and its examples are such events.
+//! `infra/asyncapi.yaml` describes every event, and its examples are valid events.
 
 use std::collections::BTreeSet;
 use std::fs;

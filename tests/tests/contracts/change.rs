@@ -1,14 +1,14 @@
-//! What becomes of a reader when a schema changes.
+//! Whether a change of a schema breaks its readers.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// Words for people: they bind nobody.
+/// Keywords that are only for people: a change of them breaks nobody.
 const WORDS: [&str; 4] = ["description", "title", "examples", "$comment"];
 
-/// What breaks somebody who reads by `old` and gets `new`, or reads by `new` and gets what was written by `old`. Nothing but
-/// a new field that need not be there breaks neither.
+/// The changes that break a reader: one that reads by `old` and gets `new`, or one that reads by `new` and gets `old`.
+/// Only a new optional field breaks neither.
 pub fn breaks(old: &Value, new: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare("", old, new, &mut found);
@@ -107,7 +107,7 @@ mod tests {
         })
     }
 
-    /// What breaks when the place `at` of the schema becomes `to`; `null` takes it away.
+    /// What breaks when the place `at` of the schema becomes `to`; `null` removes it.
     fn breaking(at: &str, to: Value) -> Vec<String> {
         let mut new = order();
         let (parent, key) = at.rsplit_once('/').unwrap();

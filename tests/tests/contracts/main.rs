@@ -1,4 +1,4 @@
-//! What other services are told does not change under them. Needs no cloud.
+//! The contracts of the events do not change without notice. Needs no cloud.
 
 // clippy.toml allows it in tests; it cannot tell that this is all tests and their helpers.
 #![allow(clippy::unwrap_used)]
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use trackops_domain::event::{EventType, schema};
 use trackops_testkit::workspace_root;
 
-/// Set to write the schemas that are new or have only been added to.
+/// If set, writes the schemas that are new, or that only have additions.
 const WRITE: &str = "TRACKOPS_WRITE_SCHEMAS";
 
-/// A schema as the types make it now, and where it is kept.
+/// A schema as the types make it now, and the path of its file.
 struct Contract {
     name: &'static str,
     version: usize,
@@ -43,7 +43,7 @@ fn file(name: &str, version: usize) -> String {
     format!("{name}.v{version}.schema.json")
 }
 
-/// The schema that is kept.
+/// The schema in the file.
 fn kept(name: &str, version: usize) -> Option<Value> {
     match fs::read_to_string(folder().join(file(name, version))) {
         Ok(text) => Some(serde_json::from_str(&text).expect("a schema is JSON")),
@@ -70,9 +70,9 @@ fn validator(schema: &Value) -> jsonschema::Validator {
 #[derive(Debug, PartialEq)]
 enum Verdict {
     Same,
-    /// It may be written over what is kept.
+    /// The new schema may replace the file.
     Outdated(String),
-    /// It must not.
+    /// The new schema must not replace the file.
     Breaking(String),
 }
 

@@ -1,4 +1,4 @@
-//! What reached a consumer, held against what was written.
+//! The events that reached a consumer, compared with the events that were written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,12 +15,13 @@ pub struct Arrivals {
     repetitions: usize,
     /// What is wrong, by order.
     lost: BTreeMap<String, Vec<u64>>,
-    /// First arrivals, as they came.
+    /// First arrivals, in the order of arrival.
     out_of_order: BTreeMap<String, Vec<u64>>,
 }
 
 impl Arrivals {
-    /// `written`: the newest version of each order; every version raises an event. `arrived`: as it came.
+    /// `written` is the newest version of each order; every version raises an event. `arrived` has the events in the
+    /// order of arrival.
     pub fn new(written: HashMap<String, u64>, arrived: Vec<Arrival>) -> Self {
         let mut first = HashMap::<String, Vec<u64>>::new();
         let mut repetitions = 0;

@@ -1,4 +1,4 @@
-//! The buses, how each fails, and what a consumer has got of them.
+//! The buses, how each fails, and the events that a consumer has got from them.
 
 use std::path::Path;
 
@@ -18,17 +18,17 @@ use crate::topic::records;
 
 pub trait Bus {
     fn name(&self) -> &'static str;
-    /// What tells a relay of it.
+    /// The environment variables that tell a relay which bus to use.
     fn environment(&self) -> Vec<(&'static str, String)>;
     async fn refuse_some(&mut self, histories: &Histories);
     async fn refuse_none(&mut self);
     async fn go_down(&mut self);
     async fn come_back(&mut self);
-    /// All that a consumer has got, as it came.
+    /// All events that a consumer has got, in the order of arrival.
     async fn arrived(&mut self) -> Vec<Arrival>;
 }
 
-/// A bus of its own, and a queue with all that it carries.
+/// A new bus, and a queue with all events that it carries.
 pub struct EventBridge<'a> {
     world: &'a World,
     bus: String,
@@ -58,7 +58,7 @@ impl Bus for EventBridge<'_> {
         vec![("EVENT_BUS", self.bus.clone())]
     }
 
-    /// Single entries of calls that succeed.
+    /// Refuses single entries of calls that succeed.
     async fn refuse_some(&mut self, histories: &Histories) {
         let fault = Fault::of_the_bus(&histories.unlucky).until_lifted();
         self.fault = Some(self.world.inject(fault).await);
@@ -87,17 +87,17 @@ impl Bus for EventBridge<'_> {
 /// The topics of orders, in the order of their types.
 const TOPICS: [&str; 2] = ["order.created", "order.status.updated"];
 
-/// Of an event of [`Histories::unlucky`] in bytes.
+/// Bytes: less than an event of [`Histories::unlucky`] has.
 const LESS_THAN_UNLUCKY: &str = "3000";
 
-/// A real Apache Kafka of its own, which notes when a record came.
+/// A new real Apache Kafka, which notes when a record came.
 pub struct Kafka {
     broker: Broker,
     admin: AdminClient<DefaultClientContext>,
 }
 
 impl Kafka {
-    /// `None` where there cannot be one, which is said.
+    /// `None` where Kafka cannot run; a message says so.
     pub async fn start(name: &str) -> Option<Self> {
         let packages = packages_for_tests().await?;
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -121,7 +121,7 @@ impl Kafka {
         self.broker.stop().await;
     }
 
-    /// Changes of an order may have so many bytes; `None`: as many as by default.
+    /// The largest allowed size in bytes of the changes of an order; `None`: the default size.
     async fn limit(&self, bytes: Option<&str>) {
         let config = AlterConfig::new(ResourceSpecifier::Topic(TOPICS[1]));
         let mut config = config.set("message.timestamp.type", "LogAppendTime");
@@ -148,7 +148,7 @@ impl Bus for Kafka {
         ]
     }
 
-    /// For good: they are parked until the topic takes such large ones, and somebody looks again.
+    /// Refuses events for good: they are parked until the topic takes events of this size and somebody tries again.
     async fn refuse_some(&mut self, _: &Histories) {
         self.limit(Some(LESS_THAN_UNLUCKY)).await;
     }

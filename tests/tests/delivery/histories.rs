@@ -1,4 +1,4 @@
-//! Orders that are placed and go on, each at its own pace, without a saga: all that the relay has to know of.
+//! Orders that are placed and then change, each at its own pace, without a saga: the relay needs nothing else.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -13,7 +13,7 @@ use trackops_domain::order::{Author, Fact, NewOrder, Order, Reason};
 use trackops_domain::{Cause, Timestamp, examples};
 use trackops_testkit::unique;
 
-/// What may become of an order.
+/// The statuses that an order may go through.
 const JOURNEYS: [&[Fact]; 4] = [
     &[PaymentAwaited, Confirmed, ProcessingStarted, Shipped, Delivered],
     &[Confirmed, ProcessingStarted, CancelRequested, Compensated(Reason::CancelledByCustomer)],
@@ -24,7 +24,7 @@ const JOURNEYS: [&[Fact]; 4] = [
 /// Orders that change at the same time.
 const AT_ONCE: usize = 16;
 
-/// One order in so many is of the customer [`Histories::unlucky`].
+/// One of so many orders belongs to the customer [`Histories::unlucky`].
 const UNLUCKY: usize = 10;
 
 struct History {
@@ -36,7 +36,8 @@ struct History {
 pub struct Histories {
     orders: Vec<History>,
     parts: usize,
-    /// A customer with some of the orders, whose events have some 4,000 bytes, compressed or not; others have hundreds.
+    /// A customer with some of the orders. The events of these orders have some 4,000 bytes, compressed or not; other
+    /// events have hundreds.
     pub unlucky: String,
 }
 
@@ -69,14 +70,14 @@ impl Histories {
             .await;
     }
 
-    /// A part: none, one or two changes of each order.
+    /// Makes a part of the changes: none, one or two changes of each order.
     pub async fn go_on(&mut self, table: &Table) {
         self.parts += 1;
         let part = self.parts;
         self.change(table, |number| (number + part) % 3).await;
     }
 
-    /// All that is left.
+    /// Makes all changes that are left.
     pub async fn end(&mut self, table: &Table) {
         self.change(table, |_| usize::MAX).await;
     }

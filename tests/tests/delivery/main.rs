@@ -1,5 +1,6 @@
-//! Nothing is lost and nothing overtakes: the histories of 2,000 orders reach a consumer outside of the system while the
-//! relay and the sweeper are killed at their work, the stream is switched off, and the bus refuses some events and then all.
+//! No event is lost, and none overtakes an older one: the histories of 2,000 orders reach a consumer outside of the
+//! system. Meanwhile the relay and the sweeper are killed at their work, the stream is switched off, and the bus
+//! refuses some events and then all.
 
 // Its figures are what it is run for, with `--nocapture`.
 #![allow(clippy::print_stdout)]
@@ -22,10 +23,10 @@ use trackops_testkit::World;
 
 const ORDERS: usize = 2_000;
 
-/// As often as Lambda delivers a batch of the relay's.
+/// How often Lambda delivers a batch of the relay.
 const TRIES: u32 = 6;
 
-/// Enough to find out a relay that is not what it should be.
+/// Enough orders to detect a relay that does not work as it should.
 const FEW: usize = 60;
 
 #[tokio::test]
@@ -64,7 +65,7 @@ async fn on_kafka_a_relay_that_does_not_look_at_the_answers_is_found_out() {
     bus.close().await;
 }
 
-/// As a repetition has it that nobody looks at, an event behind one that is refused goes out with each of its tries.
+/// If nobody looked at repetitions, an event behind a refused event would go out with each try of the refused one.
 #[tokio::test]
 async fn one_event_that_is_refused_makes_those_behind_it_go_out_twice_at_most() {
     let world = World::new().await;
@@ -92,7 +93,8 @@ async fn one_event_that_is_refused_makes_those_behind_it_go_out_twice_at_most() 
     bus.close().await;
 }
 
-/// Lets the histories of so many orders happen, a part of each in every weather; answers what arrived when all is published.
+/// Lets the histories of so many orders happen, a part of each history in every kind of trouble. When all events are
+/// published, returns the events that arrived.
 async fn weather(world: &World, bus: &mut impl Bus, build: Build, orders: usize) -> Arrivals {
     let relay = Relay::deploy(world, build, bus.environment()).await;
     let mut histories = Histories::of(orders);

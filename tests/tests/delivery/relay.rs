@@ -1,4 +1,4 @@
-//! A relay of its own on a table of its own, made as those of the stack are: other tests keep theirs.
+//! A new relay on a new table, made like those of the stack, so that other tests are not disturbed.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -20,11 +20,11 @@ use trackops_testkit::{Fault, World, eventually, unique};
 
 use crate::histories::Histories;
 
-/// What the sweeper does every minute, for those who have no time.
+/// How often the sweeper runs here. In the stack it runs every minute, but the test has little time.
 const SWEEPS_EVERY: Duration = Duration::from_secs(2);
 const OLDER_THAN_SECONDS: u64 = 15;
 
-/// How far into an invocation it is killed, in turn: before, at and after its work.
+/// How long after the start of an invocation the function is killed, in turn: before, during and after its work.
 const KILLED_AFTER: [Duration; 4] = [
     Duration::from_millis(2),
     Duration::from_millis(10),
@@ -34,13 +34,13 @@ const KILLED_AFTER: [Duration; 4] = [
 
 const KILLED_EVERY: Duration = Duration::from_secs(1);
 
-/// Whether a victim was killed.
+/// How often to look whether a victim was killed.
 const LOOKS_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Build {
     AsDeployed,
-    /// Takes for published whatever the bus was given.
+    /// Counts every event as published that was given to the bus.
     Careless,
 }
 
@@ -149,7 +149,7 @@ impl<'a> Relay<'a> {
         self.killed.get()
     }
 
-    /// As its schedule does, and more often.
+    /// Runs the sweeper as its schedule does, but more often.
     pub async fn keep_sweeping(&self) -> Infallible {
         let mut schedule = interval(SWEEPS_EVERY);
         loop {
@@ -158,15 +158,15 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// It fails as long as something cannot be published, and when it is killed.
+    /// The sweeper fails as long as something cannot be published, and when it is killed.
     async fn sweep(&self, older_than_seconds: u64) {
         let input = json!({"olderThanSeconds": older_than_seconds}).to_string();
         let sweep = self.world.lambda.invoke().function_name(&self.sweeper);
         sweep.payload(Blob::new(input)).send().await.expect("the sweeper is invoked");
     }
 
-    /// Waits until the bus has refused something since then. A careless relay does not tell: it has thrown all of it
-    /// away then.
+    /// Waits until the bus has refused something since then. A careless relay does not report this, because it has
+    /// dropped the events.
     pub async fn until_refused(&self, since: Timestamp, build: Build, histories: &Histories) {
         if build == Build::Careless {
             return self.until_nothing_waits().await;
@@ -181,7 +181,7 @@ impl<'a> Relay<'a> {
         .await;
     }
 
-    /// Waits until the bus has refused one of these orders' events so often.
+    /// Waits until the bus has refused an event of these orders at least so often.
     pub async fn until_refused_times(&self, histories: &Histories, times: u32) {
         let ids = histories.newest_ids();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -249,7 +249,7 @@ async fn create_table(world: &World, name: &str) -> String {
     table.and_then(|table| table.latest_stream_arn).expect("it has a stream")
 }
 
-/// `like`, but with other code and, where `environment` says so, other variables.
+/// A function like `like`, but with other code and with the variables of `environment`.
 async fn create_function(
     world: &World,
     name: &str,
@@ -277,7 +277,7 @@ async fn create_function(
     function.send().await.expect("the function is created");
 }
 
-/// Feeds the function from the stream as the stack's relay is; answers the mapping.
+/// Feeds the function from the stream in the same way as the stack's relay; returns the mapping.
 async fn map(world: &World, stream: &str, function: &str) -> String {
     let relay = world.system.function("relay-orders");
     let like = world.lambda.list_event_source_mappings().function_name(relay).send().await;

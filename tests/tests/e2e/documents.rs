@@ -1,4 +1,4 @@
-//! What the OpenAPI documents say: every example is sent as it stands, and gets the answer that it is documented with.
+//! The OpenAPI documents are true: every example is sent as it stands, and gets the answer that its document shows.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::{Map, Value, json};
 use trackops_testkit::{Answer, Basket, Caller, Document, Operation, World, unique, unix_now};
 
-/// The ids that examples have. They stand for what was made for the example.
+/// The ids in examples. They stand for things that the test makes for the example.
 const OOLONG: &str = "TEA-OOLONG-100";
 const CUP: &str = "CUP-WHITE";
 const SENCHA: &str = "TEA-SENCHA-100";
@@ -15,7 +15,7 @@ const ASSAM: &str = "TEA-ASSAM-250";
 const ORDER: &str = "019ac1f0-7c1e-7d5a-9d51-0c6f5a1e9b11";
 const RESERVATION: &str = "019ac1f3-0d7a-7b1e-8e4d-3f1f6a0c2d22";
 
-/// Refusals that need no example of a request: the same is wrong with any.
+/// Refusals that need no example of a request, because they can happen with any request.
 const REFUSALS: [&str; 5] =
     ["unauthorized", "forbidden", "malformed-json", "too-large", "unsupported-media-type"];
 
@@ -46,7 +46,8 @@ async fn try_examples(world: &World, operation: &Operation) -> usize {
     names.len()
 }
 
-/// The examples of an operation; those of its answers belong to one of a request, where it takes a body.
+/// The examples of an operation. If the operation takes a body, each example of an answer belongs to an example of a
+/// request.
 fn names(operation: &Operation) -> BTreeSet<&'static str> {
     let document = operation.document;
     let responses = document.parts(operation.json, "responses");
@@ -69,7 +70,7 @@ fn names(operation: &Operation) -> BTreeSet<&'static str> {
     names
 }
 
-/// The answer that has an example of this name; else the first, if that has no body.
+/// The answer that has an example of this name; otherwise the first answer, if it has no body.
 fn documented(
     operation: &Operation,
     name: &str,
@@ -151,7 +152,7 @@ async fn send(world: &World, operation: &Operation, name: &str) -> Answer {
     Answer::read(format!("{} {name}", operation.id()), request).await
 }
 
-/// Who sends it: a customer, unless their role may not.
+/// The caller who sends it: a customer, unless customers may not.
 fn caller<'a>(world: &'a World, operation: &Operation, name: &str) -> Option<&'a Caller> {
     let public = operation.json["security"] == json!([]);
     let roles = operation.json["x-roles"].as_array();
@@ -164,7 +165,7 @@ fn caller<'a>(world: &'a World, operation: &Operation, name: &str) -> Option<&'a
     }
 }
 
-/// Makes what the example is about. Says what its ids stand for.
+/// Makes the things that the example is about. Returns what its ids stand for.
 async fn prepare(world: &World, operation: &Operation, name: &str) -> Vec<(&'static str, String)> {
     let (oolong, cup) = (unique(OOLONG), unique(CUP));
     let mut ids = vec![
@@ -210,7 +211,7 @@ async fn prepare(world: &World, operation: &Operation, name: &str) -> Vec<(&'sta
     ids
 }
 
-/// The id of an order as the example needs it: confirmed, if nothing else is said.
+/// The id of an order in the status that the example needs; confirmed by default.
 async fn order(world: &World, sku: &str, operation: &str, name: &str) -> String {
     let waits = operation == "receive-webhook" || name == "awaiting-payment";
     let (quantity, card, status) = match name {

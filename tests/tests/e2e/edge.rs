@@ -1,4 +1,5 @@
-//! What the APIs answer before and beside their endpoints: wrong methods and paths, pages of other origins, too much at once.
+//! Answers that do not come from an endpoint: wrong methods and paths, pages of other origins, too many requests at
+//! once.
 
 use futures::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName};
@@ -17,7 +18,7 @@ async fn ask(world: &World, method: Method, url: &str, headers: &[(&str, &str)])
     Answer::read(format!("{method} {url}"), request).await
 }
 
-/// The problem's name, after a check that it says nothing but what a problem says.
+/// The problem's name, after a check that it has only the fields of a problem.
 fn problem(answer: &Answer) -> String {
     let body = answer.body.as_object().unwrap_or_else(|| panic!("no problem: {answer:?}"));
     for field in body.keys() {
@@ -126,7 +127,7 @@ async fn a_path_that_does_not_exist_is_not_found_whoever_asks_and_how() {
     }
 }
 
-/// What a browser looks at.
+/// The headers that a browser looks at.
 fn cors(headers: &HeaderMap) -> Vec<&HeaderName> {
     let mut cors: Vec<_> = headers.keys().collect();
     cors.retain(|name| name.as_str().starts_with("access-control-"));

@@ -8,7 +8,7 @@ use trackops_testkit::{Answer, Basket, World, eventually, unique, unix_now};
 
 use crate::template::{functions, mapping, referenced, template};
 
-/// Those that answer without a token.
+/// The endpoints that answer without a token.
 const PUBLIC: [(&str, &str, &str); 16] = [
     ("OrdersApi", "GET", "/actuator/health"),
     ("InventoryApi", "GET", "/actuator/health"),
@@ -32,7 +32,7 @@ const ORDER: &str = "/api/orders/{id}";
 const ITEM: &str = "/api/inventory/items/{id}";
 const RESERVATION: &str = "/api/inventory/reservations/{id}";
 
-/// What the others ask for. An endpoint that is missing here fails a test.
+/// The other endpoints, and what each of them requires. If an endpoint is missing here, a test fails.
 const ENDPOINTS: [Endpoint; 27] = [
     at("POST", "/api/orders").keyed().body("customerId items address paymentMethod currency"),
     at("GET", "/api/orders").list(),
@@ -117,7 +117,7 @@ impl Endpoint {
         Self { versioned: true, ..self }
     }
 
-    /// What it says when there is no such thing.
+    /// The problem when the thing does not exist.
     const fn of(self, not_found: &'static str) -> Self {
         Self { not_found: Some(not_found), ..self }
     }
@@ -127,7 +127,7 @@ impl Endpoint {
     }
 }
 
-/// What the paths with an id are asked for.
+/// The ids that are put into paths.
 struct Things {
     order: String,
     sku: String,
@@ -164,7 +164,7 @@ fn api(path: &str) -> &'static str {
     }
 }
 
-/// Asks an endpoint for `target`, an id or parameters; `with` says how.
+/// Sends a request to an endpoint with `target`, which is an id or parameters; `with` completes the request.
 async fn ask(
     world: &World,
     endpoint: Endpoint,
@@ -355,7 +355,7 @@ async fn odd_headers_are_refused_by_name_or_not_carried_on() {
     }
 }
 
-/// A body that is good as far as the endpoint can tell before it looks at its headers.
+/// A body that is valid as far as the endpoint checks it before the headers.
 fn sample(endpoint: Endpoint) -> Value {
     match endpoint.required {
         Some("status") => json!({"status": "PROCESSING"}),
@@ -409,7 +409,7 @@ async fn a_body_is_read_as_the_bytes_that_were_sent() {
         assert_eq!(answer.body["detail"], "It is not UTF-8 from byte 15 on, counted from 0.");
     }
 
-    // One key, and bodies that would be the same if what is no UTF-8 were replaced.
+    // The same key, and bodies that would be equal if bytes that are not UTF-8 were replaced.
     let tea = world.stock("TEA", 5).await;
     let url = format!("{}/api/orders", world.system.orders);
     let (_, key) = world.customer.keyed(Basket::of(&tea, 1));
@@ -425,7 +425,7 @@ async fn a_body_is_read_as_the_bytes_that_were_sent() {
         assert_kind(&answer.expecting_problem(StatusCode::BAD_REQUEST), "malformed-json");
     }
 
-    // What a webhook's signature is of.
+    // The bytes that the signature of a webhook covers.
     let (secret, now) = (world.webhook_secret().await, unix_now());
     let body = b"{\"outcome\": \"\xe9\"}";
     let answer = world.post_webhook(now, &secret.sign(now, body), body).await;
@@ -579,7 +579,7 @@ async fn a_webhook_is_refused_for_its_signature_first_and_then_like_any_other_bo
     let tea = world.stock("TEA", 5).await;
     let order = world.customer.order(&Basket::of(&tea, 1)).await;
     world.until_status(&order.order_id, &["CONFIRMED"]).await;
-    // What a newer version of the provider may send is no refusal.
+    // Fields that a newer version of the provider may send are not refused.
     for newer in [
         json!({"chargeKey": order.order_id, "outcome": "PAID", "livemode": {"is": true}}),
         json!({"chargeKey": order.order_id, "outcome": "PARTIALLY_REFUNDED"}),

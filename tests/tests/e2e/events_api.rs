@@ -1,4 +1,4 @@
-//! Events that do not get through, and events that are wanted again, as an operator sees and mends them.
+//! Events that cannot be published, and events that are sent again, as an operator sees and handles them.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ async fn post(world: &World, path: &str, body: Value) -> Answer {
     world.operator.ask_relay(Method::POST, path, Some(&body)).await
 }
 
-/// The entry of an event in the list of what is not published, page by page; `query` begins with `&`.
+/// The entry of an event in the list of unpublished events, read page by page; `query` begins with `&`.
 async fn unprocessed(world: &World, query: &str, event_id: &str) -> Option<Value> {
     let mut cursor = String::new();
     loop {
@@ -38,7 +38,7 @@ async fn parked(world: &World, event_id: &str) -> Value {
     .await
 }
 
-/// Asks for an event to be processed; the outcome, and the events that were published.
+/// Requests that an event is processed; returns the outcome and the events that were published.
 async fn process(world: &World, event_id: &str) -> (String, Vec<String>) {
     let answer = post(world, "/process", json!({"eventId": event_id})).await;
     let body = answer.expecting(StatusCode::OK).body;
@@ -139,7 +139,7 @@ fn entry(attributes: &[(&str, &str)]) -> AttributeValue {
     AttributeValue::M(all.collect::<HashMap<_, _>>())
 }
 
-/// Of a type that a newer version has.
+/// An event of a type that only a newer version knows.
 fn archived(id: &str, subject: &str) -> AttributeValue {
     let time = "2026-11-28T12:00:00.000Z";
     let event = json!({
@@ -149,7 +149,7 @@ fn archived(id: &str, subject: &str) -> AttributeValue {
     entry(&[("id", id), ("type", "order.archived"), ("time", time), ("body", &event.to_string())])
 }
 
-/// An item with this outbox, as a newer version might leave it behind.
+/// An item with this outbox, as a newer version might have stored it.
 async fn leave_behind(world: &World, pk: &str, outbox: Vec<AttributeValue>) {
     let put = world.dynamo.put_item().table_name(world.system.output("OrdersTable"));
     let put = put.item("pk", text(pk)).item("version", AttributeValue::N("9".into()));
@@ -251,7 +251,7 @@ async fn a_projection_that_missed_an_event_is_right_again_after_a_replay() {
     let product = format!("PRODUCT#{tea}");
     let right = world.row("OrdersTable", &product).await.expect("orders know the product");
 
-    // As if the events had ended as dead letters, and those been given up.
+    // As if the events had ended as dead letters, and somebody had deleted those.
     clear_away(&world, &format!("NOTES#{id}")).await;
     let stale = world.dynamo.update_item().table_name(world.system.output("OrdersTable"));
     let stale = stale.key("pk", text(&product));
@@ -329,7 +329,7 @@ async fn a_replayed_order_is_told_again_with_a_mark_and_changes_nothing() {
     let id = order.order_id;
     let confirmed = world.until_status(&id, &["CONFIRMED"]).await;
     let ids = [1, 2].map(|version| format!("ORDER#{id}#{version}"));
-    // Either more than once, perhaps: the operator of another test publishes all that waits.
+    // Each may come more than once: the operator of another test publishes everything that waits.
     let both = |seen: &[SeenEvent]| ids.iter().all(|id| of_order(seen).contains(&id.as_str()));
     events.until("both changes", &id, both).await;
 

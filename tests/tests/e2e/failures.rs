@@ -1,4 +1,4 @@
-//! Whatever breaks on the way, stock, money and order agree at the end.
+//! Whatever breaks on the way, the stock, the money and the order agree at the end.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ const STEPS: [(&str, Journey); 9] = [
 /// How often the state machine tries a step before it gives up: forward, and back.
 const TRIES: (u64, u64) = (4, 5);
 
-/// Scenarios a test has under way at once.
+/// How many scenarios a test runs at the same time.
 const SIDE_BY_SIDE: usize = 6;
 
 const ENDS: [&str; 4] = ["CONFIRMED", "CANCELLED", "REJECTED", "EXPIRED"];
@@ -53,7 +53,7 @@ impl Journey {
         }
     }
 
-    /// Sends an order on its way with a fault ahead of it; answers the fault and the order's id.
+    /// Places an order that will meet a fault; returns the fault and the order's id.
     async fn begin(
         self,
         world: &World,
@@ -74,7 +74,7 @@ impl Journey {
     }
 }
 
-/// Runs scenarios next to each other, but no more than two cores stand.
+/// Runs scenarios at the same time, but not more than two cores can handle.
 async fn side_by_side(scenarios: impl Iterator<Item = impl Future<Output = ()>>) {
     stream::iter(scenarios).buffer_unordered(SIDE_BY_SIDE).collect::<()>().await;
 }
@@ -124,7 +124,7 @@ async fn a_step_forward_that_is_broken_for_long_gives_the_order_up_and_everythin
             |id: &str| when.of(Fault::of_function(step, id).until_lifted().raising("Broken"));
         let (fault, id) = journey.begin(&world, &sku, broken).await;
         fault.struck(TRIES.0).await;
-        // What was done before the answer was lost stands; the order then says so.
+        // Work that was done before the answer was lost stays done, and the order shows it.
         let stands = step == "confirm-order" && matches!(when, When::AfterItsWork);
         let waits = if stands { "CONFIRMED" } else { "PENDING" };
         assert_eq!(world.operator.find(&id).await.status, waits, "{step} gave it up at once");
@@ -193,7 +193,7 @@ async fn a_step_back_that_keeps_failing_never_says_it_succeeded_and_is_done_once
         let (fault, id) = journey.begin(&world, &sku, failing).await;
         fault.struck(TRIES.1).await;
         if matches!(when, When::AfterItsWork) && ["abandon-order", "close-order"].contains(&step) {
-            // What it wrote stands, though nobody heard of it. A lock has a run of its own started that goes back.
+            // Its write stands, although its answer was lost. The event of a lock starts another run, which goes back.
             world.until_status(&id, &[journey.ends_in()]).await;
         } else {
             let status = world.operator.find(&id).await.status;
@@ -356,7 +356,7 @@ fn is_told(seen: &[SeenEvent], status: &str) -> bool {
     })
 }
 
-/// Of every aggregate, each event is preceded by all before it; repetitions are allowed.
+/// For every aggregate, each event comes after all older events; repetitions are allowed.
 #[track_caller]
 fn assert_in_order(seen: &[SeenEvent]) {
     let mut newest: HashMap<&str, u64> = HashMap::new();

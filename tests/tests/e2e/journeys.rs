@@ -1,4 +1,4 @@
-//! Where an order can go, and that stock and money go with it.
+//! The ways that an order can go; stock and money always match the order.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::StatusCode;
@@ -123,14 +123,14 @@ async fn money_that_is_taken_late_comes_back_though_nobody_ever_tells_of_it() {
     let pay = format!("PAY#{id}");
     let payment = world.row("PaymentsTable", &pay).await.expect("it is there");
     assert!(payment.contains_key("due_at"), "nobody looks at it again: {payment:?}");
-    // It could not recall the charge, takes the money now, and its notice gets lost.
+    // The provider could not recall the charge, takes the money now, and its notice is lost.
     let charge = format!("CHARGE#{id}");
     let taken = AttributeValue::S("TAKEN".into());
     world.set("ProviderLedgerTable", &charge, "state", taken).await;
 
     eventually("the recovery to ask the provider and give the money back", async || {
         world.backdate("PaymentsTable", &pay, "due_at").await;
-        // It fails as long as something cannot be refunded, be it another test's.
+        // It fails as long as some payment cannot be refunded, even if the payment belongs to another test.
         let _ = world.invoke("recover-refunds", json!({})).await;
         let charge = world.charge(&id).await;
         let back = charge.as_ref().is_some_and(|charge| charge.refunded == charge.amount);

@@ -8,7 +8,7 @@ async fn list(caller: &Caller, list: &str, query: &str) -> Answer {
     caller.ask_inventory(Method::GET, &format!("/{list}?{query}"), None, None).await
 }
 
-/// Every entry's `id`, page by page; `between` is done after each.
+/// Every entry's `id`, page by page; `between` is called after each page.
 async fn walk(
     caller: &Caller,
     name: &str,

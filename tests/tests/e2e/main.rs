@@ -1,4 +1,4 @@
-//! What TrackOps promises, tested through HTTP on one local cloud that all of these share.
+//! The promises of TrackOps, tested through HTTP on one local cloud that all these tests share.
 
 mod documents;
 mod edge;

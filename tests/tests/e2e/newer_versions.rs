@@ -1,4 +1,4 @@
-//! An old version over what a newer one stored: during a deployment, or after one that was taken back.
+//! An old version reads what a newer version has stored: during a deployment, or after a deployment was rolled back.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::{Method, StatusCode};
@@ -13,7 +13,7 @@ fn schema(number: u32) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-/// What a later version has added to a row.
+/// The attributes that a later version has added to a row.
 async fn grow(world: &World, table: &str, key: &str) {
     eventually(&format!("{key} to be there"), async || {
         world.row(table, key).await.map(drop).ok_or_else(|| "it is not".to_owned())
@@ -36,7 +36,7 @@ async fn the_whole_flow_runs_over_items_of_a_later_version_and_loses_nothing_of_
     let (stock, product) = (format!("STOCK#{tea}"), format!("PRODUCT#{tea}"));
     grow(&world, "InventoryTable", &stock).await;
 
-    // It waits for its payment, so that what is grown is still changed after that.
+    // The order waits for its payment, so that it is changed again after the new attributes are added.
     let basket = Basket::of(&tea, 2).paying_with("tok_pending_ok");
     let id = world.customer.order(&basket).await.order_id;
     world.until_status(&id, &["AWAITING_PAYMENT", "CONFIRMED"]).await;
@@ -112,7 +112,7 @@ async fn an_order_whose_reservation_this_version_cannot_judge_is_late_and_never_
     let order = world.operator.find(&id).await;
     assert_eq!((order.status.as_str(), order.reason), ("AWAITING_PAYMENT", None));
 
-    // The newer version is back, and has done what it had to.
+    // The newer version is deployed again, and has done its work.
     world.set("InventoryTable", &reservation, "state", text("HELD")).await;
     world.recover_until(&id, &["CONFIRMED"]).await;
     silent.lift();

@@ -1,4 +1,4 @@
-//! A change that is asked for again is made once and answered as it was, whatever has happened since.
+//! A change that is requested again is made only once and gets the first answer, whatever has happened since.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};

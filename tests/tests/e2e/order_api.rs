@@ -31,7 +31,7 @@ fn each(answer: &Answer, field: &str) -> Vec<String> {
     items.iter().map(|item| text(item).expect("an order has the field")).collect()
 }
 
-/// All pages, with `between` done after each. Checks that they are newest first.
+/// All pages; `between` is called after each page. Checks that the orders are sorted newest first.
 async fn walk(caller: &Caller, query: &str, mut between: impl AsyncFnMut()) -> Vec<String> {
     let (mut walked, mut times, mut cursor) = (Vec::new(), Vec::new(), None::<String>);
     loop {
@@ -137,7 +137,7 @@ async fn a_cursor_is_refused_for_another_caller_other_filters_or_changed() {
     list(&world.customer, &format!("{with}&limit=7")).await.expecting(StatusCode::OK);
 }
 
-/// The two answers are the same but for what differs from any request to the next.
+/// The two answers are the same, except for headers that differ with every request.
 #[track_caller]
 fn assert_tells_no_more(theirs: &Answer, nobodys: &Answer) {
     let told = |answer: &Answer| {

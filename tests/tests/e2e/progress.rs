@@ -1,4 +1,4 @@
-//! What an order tells of its saga: which steps, how often tried, when, with what outcome, and who did what.
+//! What an order shows of its saga: the steps, how often they were tried, when, with which outcome, and who did what.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -228,7 +228,7 @@ async fn of_an_order_that_goes_well_nothing_is_noted_and_of_its_cancellation_wha
     let notes = format!("NOTES#{id}");
     assert_eq!(world.row("OrdersTable", &notes).await, None);
     world.cancel(&id).await;
-    // What an earlier event had to tell would have been noted by now.
+    // If an earlier event had something to tell, it would have been noted by now.
     let expected = ["payment.refunded", "inventory.released"];
     let noted = world.until_noted(&world.customer, &id, &expected).await;
     let of = |entry: &Value, fields: [&str; 4]| fields.map(|field| entry[field].clone());

@@ -1,4 +1,4 @@
-//! What TrackOps does not accept, and from whom.
+//! Requests that TrackOps refuses, and callers from whom it refuses them.
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -31,7 +31,7 @@ async fn the_issuers_next_key_is_good_before_anybody_deploys_it() {
     let token = world.system.token_of_next_key("customer", "early-bird").unwrap();
     let early_bird = world.stranger(Some(&token));
     early_bird.look_up_item(&tea).await.expecting(StatusCode::OK);
-    // What is known already stays good.
+    // Keys that were known before stay valid.
     world.customer.look_up_item(&tea).await.expecting(StatusCode::OK);
 }
 

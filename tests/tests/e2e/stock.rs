@@ -99,14 +99,14 @@ async fn of_two_hundred_changes_to_a_version_at_once_exactly_one_wins_each() {
     }
 }
 
-/// One unit more, under a key, so that it may be asked for until it is answered.
+/// Adds one unit, with an idempotency key, so that the request may be repeated until it is answered.
 async fn counted_in(operator: &Caller, sku: &str) {
     let (path, key) = (format!("/items/{sku}"), unique("count"));
     let header = Some(("Idempotency-Key", key.as_str()));
     eventually("a unit to be counted in", async || {
         let body = adjustment(1);
         let answer = operator.ask_inventory(Method::PUT, &path, header, Some(&body)).await;
-        // Too many others were at it, for as long as a function may take.
+        // Too many other requests changed the item, for as long as a function may run.
         if answer.status.is_server_error() {
             return Err(format!("{answer:?}"));
         }
@@ -160,7 +160,7 @@ async fn a_discontinued_product_is_not_sold_and_a_reserved_one_is_not_discontinu
     .await;
 }
 
-/// Added up for this request: what is kept from the last time may be half a minute old.
+/// Asks for new totals: kept totals may be half a minute old.
 async fn totals(caller: &Caller) -> Answer {
     let header = Some(("Cache-Control", "no-cache"));
     caller.ask_inventory(Method::GET, "/health", header, None).await
@@ -168,7 +168,7 @@ async fn totals(caller: &Caller) -> Answer {
 
 #[tokio::test]
 async fn totals_follow_what_is_stocked_reserved_and_discontinued() {
-    // So many that what other tests do meanwhile to theirs does not matter.
+    // So many units that the changes of other tests do not matter.
     const HEAP: i64 = 900_000_000;
     const NOISE: i64 = 10_000_000;
     let world = World::new().await;
@@ -230,7 +230,7 @@ async fn totals_are_for_operators_and_may_be_kept_for_a_while() {
     assert_eq!(fields, expected);
     let count = |field: &str| shown[field].as_u64().expect("a count is a number");
     assert_eq!(count("onHandQuantity"), count("availableQuantity") + count("reservedQuantity"));
-    // One that is out is low, whatever its minimum.
+    // A product that is out of stock is low, whatever its minimum.
     assert!(count("outOfStockItems") >= 1 && count("lowStockItems") >= count("outOfStockItems"));
     assert!(count("totalItems") >= count("lowStockItems"));
 }
@@ -278,7 +278,7 @@ async fn a_change_of_price_that_makes_a_product_low_says_both_and_a_subscriber_h
     let body = json!({"unitPrice": "20.00", "minStockLevel": 4, "adjustment": adjustment(-2)["adjustment"]});
     let changed = change(&world.operator, &tea, None, body).await.expecting(StatusCode::OK);
     assert_eq!(changed.body["version"], 3, "each event has a version of its own");
-    // As the bus may: the event that was raised, three times more, and at the end one of another product.
+    // As the bus may do: the same event three times more, and at the end an event of another product.
     let low = |sku: &str, version: u64| {
         let cause = Cause { correlation_id: "test".into(), ..Cause::default() };
         let about = InventoryLowStock {

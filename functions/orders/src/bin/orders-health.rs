@@ -6,7 +6,7 @@ use trackops_orders::{Sagas, orders_health};
 async fn main() -> Result<(), Error> {
     telemetry::start()?;
     let config = clients::config()?;
-    // Not connected yet: a table that is down is for the answer to tell.
+    // Not connected yet: if a table is down, the answer must say so.
     let orders = Orders::new(Table::at(&config, env("ORDERS_TABLE")?));
     let sagas = Sagas::new(aws_sdk_sfn::Client::new(&config), env("SAGA_ARN")?);
     let bus = env("EVENT_BUS").ok();

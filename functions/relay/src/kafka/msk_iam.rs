@@ -1,4 +1,4 @@
-//! Tokens by which MSK knows an IAM role: a presigned URL of `kafka-cluster:Connect`, base64url, as SASL/OAUTHBEARER.
+//! Tokens that prove an IAM role to MSK: a presigned URL of `kafka-cluster:Connect`, base64url, as SASL/OAUTHBEARER.
 //! Source: "IAM access control for Amazon MSK", and AWS's own signers, such as `aws-msk-iam-sasl-signer-python`.
 
 use std::time::{Duration, SystemTime};
@@ -15,10 +15,11 @@ use lambda_http::http::Request;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What AWS's signers ask for. A connection outlives its token until the broker wants a new one and closes it.
+/// The validity that AWS's signers ask for. A connection stays open after its token has expired, until the broker wants
+/// a new token and closes it.
 const EXPIRES: Duration = Duration::from_secs(900);
 
-/// AWS's signers name themselves; it is not signed.
+/// AWS's signers give their own name here; it is not part of the signature.
 const USER_AGENT: &str = concat!("trackops%2F", env!("CARGO_PKG_VERSION"));
 
 /// A token for a new connection.

@@ -19,7 +19,7 @@ pub struct Settings {
     pub brokers: Vec<String>,
     pub tls: Option<Arc<ClientConfig>>,
     pub sasl: Option<SaslConfig>,
-    /// Of topics that are not there yet.
+    /// For topics that do not exist yet.
     pub replication_factor: i16,
 }
 
@@ -81,7 +81,7 @@ fn iam(config: &SdkConfig) -> Result<SaslConfig, Error> {
 fn tls(roots_file: &str) -> Result<Arc<ClientConfig>, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(roots_file)? {
-        // Some of a system's roots may be of a kind that rustls does not take; others do.
+        // rustls may refuse some of the system's root certificates; it uses the others.
         roots.add_parsable_certificates([certificate?]);
     }
     if roots.is_empty() {

@@ -1,4 +1,4 @@
-//! What orders know of the catalogue, in the `orders` table.
+//! The orders' copy of the catalogue, in the `orders` table.
 
 use trackops_aws::catalogue::{Catalogue, Product};
 use trackops_domain::Sku;

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 const ENDPOINT: &str = "TRACKOPS_DYNAMODB_ENDPOINT";
 
-/// A table with nobody else in it.
+/// A table that no other test uses.
 pub struct OwnTable {
     pub table: Table,
     client: Client,
@@ -45,11 +45,11 @@ impl OwnTable {
         Self { table, client: Client::new(&config), name }
     }
 
-    /// Sets `path` (`state`, `lines[0].gift`) of what is stored under `key`, as another version of us would.
+    /// Sets `path` (`state`, `lines[0].gift`) of the item stored under `key`, as another version of this code would.
     pub async fn set(&self, key: &str, path: &str, value: AttributeValue) {
         let update = self.client.update_item().table_name(&self.name);
         let update = update.key("pk", AttributeValue::S(key.to_owned()));
-        // Every step of the path is a placeholder: some are words of DynamoDB's.
+        // Every step of the path is a placeholder: some are reserved words of DynamoDB.
         let steps: Vec<&str> = path.split('.').collect();
         let named = |(number, step): (usize, &&str)| match step.split_once('[') {
             Some((_, index)) => format!("#s{number}[{index}"),
@@ -67,7 +67,7 @@ impl OwnTable {
         update.condition_expression("attribute_exists(pk)").send().await.unwrap();
     }
 
-    /// What is stored under `key`, attribute by attribute.
+    /// The item stored under `key`, attribute by attribute.
     pub async fn attributes(&self, key: &str) -> Item {
         let call = self.client.get_item().table_name(&self.name).consistent_read(true);
         let answer = call.key("pk", AttributeValue::S(key.to_owned())).send().await.unwrap();
@@ -131,13 +131,13 @@ fn start_local_cloud() -> Result<String> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let cloud = Cloud::start(&instance, &python, port, false).await?;
         let endpoint = cloud.endpoint.clone();
-        // Dropped, one would end the cloud and the other give its directory away.
+        // If dropped, one would end the cloud, and the other would release its directory.
         mem::forget((cloud, taken));
         Ok(endpoint)
     })
 }
 
-/// The first that no other run of this suite uses, so that runs do not pile up directories.
+/// The first directory that no other run of this suite uses, so that runs do not leave many directories behind.
 fn free_instance() -> Result<(Instance, File)> {
     let mut number = 1;
     loop {

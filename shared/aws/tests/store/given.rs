@@ -20,7 +20,7 @@ pub async fn at_once<T, F: Future<Output = T>>(count: usize, task: impl Fn(usize
     join_all((0..count).map(task)).await
 }
 
-/// Busy means the same again: within a few rounds of retries everybody has had a turn.
+/// Busy means: try again. Within a few rounds of retries every caller gets its turn.
 pub async fn patiently<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> T {
     for _ in 0..5 {
         match call().await {
@@ -92,13 +92,13 @@ pub fn item(name: &str, units: u32, threshold: u32) -> StockItem {
     }
 }
 
-/// An item that tells of its newest change, as the catalogue does.
+/// An item that raises an event for its newest change, as the catalogue does.
 pub fn told(mut item: StockItem) -> StockItem {
     item.raised = vec![item.catalogue_event(&cause())];
     item
 }
 
-/// `item` one version on, with `change` made and told.
+/// The next version of `item`, with `change` made and its event raised.
 pub fn changed(item: &StockItem, change: impl FnOnce(&mut StockItem)) -> StockItem {
     let mut next = item.clone();
     next.version += 1;
@@ -118,7 +118,7 @@ pub fn wanted(id: OrderId, lines: &[(&str, u32)]) -> Wanted {
     }
 }
 
-/// An inventory of its own that has these items.
+/// A new inventory that has these items.
 pub async fn inventory(items: &[StockItem]) -> (Inventory, OwnTable) {
     let own = OwnTable::like("InventoryTable").await;
     let inventory = Inventory::new(own.table.clone());

@@ -1,4 +1,5 @@
-//! The `inventory` table: units and promises agree, whoever reserves, commits and releases at the same time.
+//! The `inventory` table: units and promises agree, even when many callers reserve, commit and release at the same
+//! time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -392,7 +393,7 @@ async fn lists_have_what_their_filter_says_newest_reservations_first() {
     assert_eq!(items(Some("china"), Some(true)).await, [] as [String; 0]);
 }
 
-/// As of a request that is known by `id`; the answer says how many are on hand then.
+/// The change of a request with this `id`; the answer says how many units are on hand after it.
 async fn adjust(inventory: &Inventory, id: Uuid, quantity: i32) -> Result<Once, StoreError> {
     let adjustment = Some(Adjustment { quantity, reason: "counted".into() });
     let change = ItemChange { adjustment, ..ItemChange::default() };
@@ -538,7 +539,7 @@ async fn what_is_not_sold_is_refused_without_a_trace_unless_it_is_for_an_order()
 
     let for_order = Wanted { request_hash: None, ..wanted.clone() };
     assert_eq!(reserve(&inventory, &for_order).await.state, ReservationState::Rejected);
-    // What is recorded is the answer, whatever is sold by now.
+    // The answer is what is recorded, even if the product is not sold any more.
     let recorded = inventory.reserve_sold(&for_order).await.unwrap();
     assert_eq!(recorded.state, ReservationState::Rejected);
 }
@@ -598,7 +599,7 @@ fn steps() -> impl Strategy<Value = (usize, Step)> {
 }
 
 proptest! {
-    // Each case is some dozens of calls; what interleaves cannot be replayed from a seed.
+    // Each case makes dozens of calls. Their interleaving cannot be replayed from a seed.
     #![proptest_config(ProptestConfig {
         cases: 12, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default()
     })]

@@ -1,9 +1,9 @@
-//! The stores keep their promises in a real DynamoDB, whoever else writes at the same time.
+//! The stores keep their promises in a real DynamoDB, even when others write at the same time.
 //!
 //! The suite runs against a local cloud that it starts for itself, or against whatever DynamoDB
 //! `TRACKOPS_DYNAMODB_ENDPOINT` names; CI names AWS's DynamoDB Local.
 
-// clippy.toml allows it in tests; it cannot tell that this is all tests and their helpers.
+// clippy.toml allows this in tests, but it cannot know that this whole file is tests and helpers.
 #![allow(clippy::unwrap_used)]
 
 mod aggregates;

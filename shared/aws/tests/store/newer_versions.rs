@@ -1,4 +1,4 @@
-//! While a new version is deployed, or was and is taken back, an old one meets what the new one stored.
+//! During a deployment, or after a deployment was rolled back, an old version reads what a new version has stored.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -72,7 +72,7 @@ impl From<trackops_aws::inventory::ReservationError> for AnyError {
     }
 }
 
-/// What a later version has put into an item, at all depths.
+/// What a later version has added to an item, at all depths.
 async fn grown(own: &OwnTable, key: &str, paths: &[&str]) {
     own.set(key, "schema", number(9)).await;
     for path in paths {
@@ -80,7 +80,7 @@ async fn grown(own: &OwnTable, key: &str, paths: &[&str]) {
     }
 }
 
-/// What is at `path` of an item.
+/// The value at `path` of an item.
 async fn at(own: &OwnTable, key: &str, path: &str) -> AttributeValue {
     let mut value = AttributeValue::M(own.attributes(key).await);
     for step in path.split('.') {
@@ -174,7 +174,7 @@ async fn what_this_version_cannot_judge_is_busy_and_stays_as_it_is_until_it_can(
     orders.place(&placed).await.unwrap().unwrap();
     let key = Order::key(&placed.id);
     own.set(&key, "status", text("ON_HOLD")).await;
-    // One of ours cannot have written this.
+    // No version of this code can have written this.
     assert!(is_corrupt(orders.find(&placed.id).await));
     own.set(&key, "schema", number(2)).await;
     let before = own.attributes(&key).await;
@@ -204,7 +204,7 @@ async fn a_reservation_or_a_payment_that_this_version_cannot_judge_is_neither_un
     assert!(is_busy(inventory.expire(&id, &cause()).await));
     assert!(is_busy(inventory.ship(&id, &cause()).await));
     assert_eq!(own.attributes("STOCK#TEA").await, stock);
-    // Neither is stock whose currency is not known yet; other products are sold.
+    // Stock whose currency is not known yet is not sold either; other products are.
     own.set("STOCK#TEA", "schema", number(2)).await;
     own.set("STOCK#TEA", "currency", text("XXZ")).await;
     assert!(is_busy(inventory.reserve(&wanted(OrderId::generate(), &[("TEA", 2)])).await));

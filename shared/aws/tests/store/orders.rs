@@ -20,7 +20,7 @@ async fn orders() -> (Orders, OwnTable) {
     (Orders::new(own.table.clone()), own)
 }
 
-/// As a run of the saga that tells nothing of itself.
+/// The author is a run of the saga that tells nothing about itself.
 const SAGA: Author = Author::Saga(None);
 
 async fn due(table: &Table, at: Timestamp) -> Vec<OrderId> {
@@ -153,7 +153,7 @@ async fn of_many_who_look_after_what_is_due_one_gets_it_and_it_keeps_none_waitin
     assert!(due(&own.table, later).await.is_empty());
     assert_eq!(due(&own.table, later.plus(Duration::from_millis(1))).await, [placed.id]);
 
-    // Postponing is no change of the order: whoever read it before may still write.
+    // Postponing does not change the order: a writer that has read it before may still write.
     let paid = placed.after(Fact::Confirmed, now, &cause()).unwrap().unwrap();
     own.table.replace(&placed, &paid).await.unwrap();
     assert!(!own.table.postpone(due_now, later).await.unwrap(), "it has moved on");

@@ -1,4 +1,4 @@
-//! The item is its own outbox: what it has to tell is written with what happened, and leaves once it is told.
+//! The item is its own outbox: events are written together with the change, and removed after they are published.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use crate::given::{at_once, changed, inventory, item, told};
 
 const KEY: &str = "STOCK#TEA";
 
-/// What has waited since before `before`, of an outbox that fits on a page.
+/// The items that have waited since before `before`, if they fit on one page.
 async fn waiting(table: &Table, before: Timestamp) -> Vec<String> {
     let mut keys = Vec::new();
     for shard in 0..SHARDS {
@@ -132,7 +132,7 @@ async fn what_is_published_of_an_outbox_is_forgotten_and_the_item_waits_since_th
 
 #[tokio::test]
 async fn many_outboxes_are_forgotten_at_once_and_one_that_has_changed_keeps_all_of_its_events() {
-    // More than a call takes.
+    // More than one call takes.
     let names: Vec<String> = (0..30).map(|number| format!("TEA-{number:02}")).collect();
     let teas: Vec<_> = names.iter().map(|name| told(item(name, 5, 0))).collect();
     let (_, own) = inventory(&teas).await;
@@ -231,7 +231,7 @@ async fn the_sweeper_finds_whatever_waits_long_enough_page_by_page_while_it_trim
     assert_eq!(found, (0..920).map(key).collect::<Vec<_>>());
 }
 
-/// What another version might have put there.
+/// An entry that another version might have written.
 fn entry(attributes: &[(&str, &str)]) -> AttributeValue {
     let text =
         |(name, text): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*text).to_owned()));

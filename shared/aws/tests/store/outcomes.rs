@@ -1,4 +1,4 @@
-//! What was noted of orders, in the `orders` table.
+//! The notes about orders, in the `orders` table.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use trackops_domain::{OrderId, Timestamp};
 use crate::dynamodb::OwnTable;
 use crate::given::{at_once, eur, order, sku};
 
-/// An order that is there, and what its events told by their ids, in the order of these.
+/// An order that exists, and what its events told, sorted by the events' ids.
 async fn given() -> (Orders, OwnTable, Order, Vec<(String, Outcome)>) {
     let own = OwnTable::like("OrdersTable").await;
     let orders = Orders::new(own.table.clone());

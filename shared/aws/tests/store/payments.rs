@@ -27,7 +27,7 @@ async fn told(own: &OwnTable, id: &OrderId) -> Vec<EventType> {
     left.into_iter().flat_map(|left| left.outbox).filter_map(|event| event.kind.known()).collect()
 }
 
-/// What will be due within the hour.
+/// The payments that will be due within the hour.
 async fn due(own: &OwnTable) -> Vec<OrderId> {
     let within = Timestamp::now().plus(Duration::from_secs(3600));
     own.table.due(within).await.unwrap().into_iter().map(|due| due.id().unwrap()).collect()

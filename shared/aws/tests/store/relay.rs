@@ -1,4 +1,4 @@
-//! What the relay notes of events that were refused, and how it counts those that were not.
+//! What the relay notes about events that were refused, and how it counts events that were taken.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One list of what the outboxes of several tables hold.
+//! One list of the events in the outboxes of several tables.
 
 use trackops_aws::aggregate::Table;
 use trackops_aws::orders::Orders;
@@ -42,7 +42,7 @@ async fn who_has_waited_longest_comes_first_whatever_table_it_is_in_and_is_publi
         }
         let mut item = item(&format!("SKU-{number:02}"), 1, 0);
         item.updated_at = at;
-        // An event is as old as the change that it tells of.
+        // An event is as old as the change that raised it.
         let item = told(item);
         stock.table().create(&item).await.unwrap();
         (at, format!("STOCK#{}", item.sku))
@@ -52,7 +52,7 @@ async fn who_has_waited_longest_comes_first_whatever_table_it_is_in_and_is_publi
     expected.sort();
     let expected: Vec<_> = expected.into_iter().map(|(_, key)| key).collect();
     let before = second(8);
-    // Places that were there when the walk began are seen once, though some leave behind it.
+    // Every place that existed when the walk began is seen once, although some places disappear behind the walk.
     let before = Timestamp::from_millis(before.millis() - 1);
     assert_eq!(walk(&[&own.table, &others.table], before, 4).await, expected);
     let left = walk(&[&own.table, &others.table], before, 100).await;

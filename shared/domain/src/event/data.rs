@@ -1,4 +1,4 @@
-//! What each type of event says. Fields stand in the order of their names, as they do on the wire.
+//! The data of each type of event. Fields are sorted by name, as on the wire.
 //!
 //! The comments are part of the published schemas (`infra/events/`).
 
@@ -100,7 +100,7 @@ pub struct OrderStatusUpdated {
     pub status: OrderStatus,
 }
 
-/// A product was added, changed or discontinued. No counts: reservations change the stock and not this.
+/// A product was added, changed or discontinued. It has no counts: a reservation does not raise this event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -130,7 +130,7 @@ pub struct InventoryReserved {
     pub state: ReservationState,
 }
 
-/// There was too little of some product; nothing is held.
+/// There were too few units of a product; nothing is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -178,17 +178,17 @@ pub struct ShortItem {
     pub requested: u32,
 }
 
-/// A product came from above its `minStockLevel` to it or below. Raised once per crossing.
+/// A product's available units fell from above its `minStockLevel` to this level or below. Raised once per crossing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryLowStock {
-    /// Only if an adjustment made it low.
+    /// Only if an adjustment made the product low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adjustment: Option<Adjustment>,
     /// Units that are promised to nobody, after the change.
     pub available_quantity: u32,
-    /// 0 when the product has none: low means out.
+    /// 0 when the product has no level: then it is low when it is out of stock.
     pub min_stock_level: u32,
     pub product_id: Sku,
     pub reorder_quantity: Option<u32>,
@@ -199,11 +199,11 @@ pub struct InventoryLowStock {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProviderAnswer {
-    /// `null`, as is the currency, when the payment was voided before it was asked for.
+    /// `null` when the payment was voided before anybody asked for it. Then the currency is `null` too.
     pub amount: Option<Amount>,
     pub currency: Option<Currency>,
     pub order_id: OrderId,
-    /// What the answer found.
+    /// The state of the payment before this answer.
     pub previous_state: PaymentState,
     pub state: PaymentState,
 }

@@ -29,7 +29,7 @@ pub fn data(kind: EventType) -> Value {
     named(schema, kind.name(), kind.version())
 }
 
-/// The schema of what is around every event's data.
+/// The schema of the envelope around every event's data.
 pub fn envelope() -> Value {
     named(schema::<Event<Value>>(), "envelope", 1)
 }
@@ -40,7 +40,7 @@ fn named(mut schema: Value, name: &str, version: usize) -> Value {
     schema
 }
 
-/// What is promised of everything written, each type in its place: one file is enough to read it.
+/// A schema of what we write, with each type in place, so that a reader needs only one file.
 fn schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
         settings.inline_subschemas = true;
@@ -53,8 +53,8 @@ fn schema<T: JsonSchema>() -> Value {
         .to_value()
 }
 
-/// Names that are documented one by one come as alternatives of one name each; readers, and the comparison of two versions,
-/// are better served by one list.
+/// Enumerations whose names are documented one by one come as alternatives of one name each. One list is better for
+/// readers, and for comparing two versions.
 fn one_enum(schema: &mut Schema) {
     let Some(Value::Array(alternatives)) = schema.get("oneOf") else { return };
     let mut names = Vec::new();
@@ -70,7 +70,7 @@ fn one_enum(schema: &mut Schema) {
     schema.insert("enum".into(), Value::Array(names));
 }
 
-/// What need not be there is left out when there is none of it: it is never `null`.
+/// An optional field without a value is left out: it is never `null`.
 fn never_null(schema: &mut Schema) {
     let required = schema.get("required").cloned().unwrap_or_default();
     let always = |name: &String| required.as_array().is_some_and(|all| all.contains(&json!(name)));

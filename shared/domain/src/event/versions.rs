@@ -1,4 +1,4 @@
-//! Versions of an event type: what each is called on the wire, and how an old one is read.
+//! Versions of an event type: the name of each version on the wire, and how an old version is read.
 
 use serde::de::Error as _;
 use serde_json::{Error, Value};
@@ -16,7 +16,7 @@ pub(super) struct Versions {
 }
 
 impl EventType {
-    /// A new version is one more step here; docs/events.md says what else it takes.
+    /// A new version is one more step here; docs/events.md says what else it needs.
     pub(super) const fn versions(self) -> Versions {
         let upcasts: &[Upcast] = match self {
             Self::OrderCreated
@@ -44,12 +44,12 @@ impl Versions {
         self.upcasts.len() + 1
     }
 
-    /// The `dataschema` of the newest. The first version has none: it was there before versions were.
+    /// The `dataschema` of the newest version. The first version has none, because it is older than versions.
     pub(super) fn dataschema(&self) -> Option<String> {
         (self.newest() > 1).then(|| format!("{}{}", self.prefix(), self.newest()))
     }
 
-    /// `data` of the version that `dataschema` names, as data of the newest.
+    /// Turns `data` of the version that `dataschema` names into data of the newest version.
     pub(super) fn upcast(&self, dataschema: Option<&str>, data: Value) -> Result<Value, Error> {
         let version = match dataschema {
             None => Some(1),

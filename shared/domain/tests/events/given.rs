@@ -1,4 +1,4 @@
-//! One of each event, and of each way in which it can look, with ids and times that stay.
+//! An example of each event in each form that it can have, with fixed ids and times.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! The events as they are on the wire: written as ever, and read however old they are.
+//! The events as they are on the wire: written without a changed byte, and read in every old version.
 
-// clippy.toml allows it in tests; it cannot tell that this is all tests and their helpers.
+// clippy.toml allows this in tests, but it cannot know that this whole file is tests and helpers.
 #![allow(clippy::unwrap_used)]
 
 mod given;

@@ -1,4 +1,4 @@
-//! The issuer's public keys: those that the deployment knows, and newer ones, fetched when a token names one.
+//! The issuer's public keys: the keys of the deployment, and newer keys, which are fetched when a token names one.
 
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,19 @@ use trackops_aws::clients;
 
 use crate::error::chain;
 
-/// One fetch in this time, however many tokens name keys that nobody knows: made-up ones must cost the issuer nothing.
+/// At most one fetch in this time, however many tokens name unknown keys: made-up keys must not put load on the issuer.
 const FETCH_EVERY: Duration = Duration::from_secs(30);
 
-/// What a fetch may take of the one request that waits for it.
+/// How long a fetch may take; one request waits for it.
 const FETCH_TAKES: Duration = Duration::from_secs(2);
 
-/// Bytes of a JWKS. Those of the large issuers have a few thousand.
+/// Bytes of a JWKS. The JWKS of large issuers have a few thousand bytes.
 const MAX_JWKS: usize = 64 * 1024;
 
 #[derive(Clone)]
 pub struct Key {
     id: String,
-    /// The key says which algorithm it is for, never the token. Source: RFC 8725, section 3.1.
+    /// The key decides the algorithm, never the token. Source: RFC 8725, section 3.1.
     pub algorithm: Algorithm,
     pub key: DecodingKey,
 }
@@ -64,13 +64,13 @@ enum FetchError {
 }
 
 impl Keys {
-    /// Without `uri` there are no other keys than those of `jwks`.
+    /// Without `uri` the keys of `jwks` are the only ones.
     pub fn new(jwks: &str, uri: Option<String>) -> Result<Self, BadKeys> {
         let state = State { known: usable(jwks.as_bytes())?, fetched_at: None };
         Ok(Self { uri, state: Mutex::new(state) })
     }
 
-    /// The key with this id. One that is not known is asked for, unless somebody has just asked.
+    /// The key with this id. An unknown key is fetched, unless there was a fetch just before.
     pub async fn find(&self, id: &str, now: Instant) -> Option<Key> {
         // Held while fetching: others wait for the answer instead of asking as well.
         let mut state = self.state.lock().await;
@@ -86,7 +86,7 @@ impl Keys {
         match fetched.unwrap_or(Err(FetchError::Late)) {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), "fetched the issuer's keys");
-                // What the issuer has withdrawn is good no longer.
+                // Keys that the issuer has withdrawn are not valid any more.
                 state.known = keys;
                 state.find(id)
             }
@@ -116,7 +116,7 @@ async fn fetch(uri: &str) -> Result<Vec<Key>, FetchError> {
     Ok(usable(&body.map_err(FetchError::Body)?.to_bytes())?)
 }
 
-/// The keys that sign RS256 and ES256; issuers have others as well, for other purposes.
+/// The keys for RS256 and ES256. Issuers have other keys too, for other purposes.
 fn usable(jwks: &[u8]) -> Result<Vec<Key>, BadKeys> {
     let set: JwkSet = serde_json::from_slice(jwks)?;
     let keys: Vec<_> = set.keys.iter().filter_map(key).collect();
@@ -180,7 +180,7 @@ mod tests {
                 let head = format!(
                     "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
                 );
-                // Who is told too much hangs up in between.
+                // A client that gets too much data closes the connection early.
                 let _ = connection.write_all(format!("{head}{answer}").as_bytes());
             }
         });

@@ -18,10 +18,10 @@ use zip::write::SimpleFileOptions;
 
 use trackops_tests::lambda::{Environment, Function, RuntimeApi, environment, median, serve};
 
-/// Starts both functions in turn, so that whatever else the machine does touches both alike.
+/// Starts both functions in turn, so that other load on the machine affects both alike.
 ///
-/// How long the local cloud's DynamoDB takes to answer says nothing of the function, and less of AWS. So it answers one
-/// start for real, and every start that counts gets the same answers at once.
+/// The time that the local cloud's DynamoDB takes to answer does not depend on the function, and says nothing about
+/// AWS. So DynamoDB answers only one start. Every start that is measured gets the same answers at once.
 pub async fn measure(world: &World, sku: &str, starts: u32) -> Result<()> {
     let create_order = build(&["--release", "--bin", "create-order"])?;
     let hello_world = build(&["--release", "--example", "hello-world"])?;
@@ -63,7 +63,7 @@ pub async fn measure(world: &World, sku: &str, starts: u32) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of what Lambda is given, deflated at the default level.
+/// Size in bytes of the zip for Lambda, deflated at the default level.
 fn zipped(bootstrap: &[u8]) -> Result<usize> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     zip.start_file("bootstrap", SimpleFileOptions::default().compression_level(Some(6)))?;
@@ -71,7 +71,7 @@ fn zipped(bootstrap: &[u8]) -> Result<usize> {
     Ok(zip.finish()?.into_inner().len())
 }
 
-/// What the deployed function is told by its environment, but for the address of AWS.
+/// The environment variables of the deployed function, except the address of AWS.
 async fn environment_of(world: &World, job: &str, endpoint: String) -> Result<Environment> {
     let name = world.system.function(job);
     let deployed = world.lambda.get_function_configuration().function_name(&name).send().await?;
@@ -100,7 +100,7 @@ fn place_order(world: &World, basket: &Basket) -> Value {
     })
 }
 
-/// Stands before the local cloud: passes on what it has not been asked before, and knows the answer from then on.
+/// A proxy before the local cloud: it passes on new requests, and repeats the answer when the same request comes again.
 struct Store {
     cloud: String,
     http: reqwest::Client,
@@ -145,7 +145,7 @@ impl Store {
     }
 }
 
-/// Spawns `bootstrap`, hands it `event` when it asks, and answers how long its response took.
+/// Spawns `bootstrap`, gives it `event` when it asks for one, and returns how long its response took.
 async fn first_response(
     bootstrap: &Path,
     environment: &Environment,

@@ -1,4 +1,4 @@
-//! How fast TrackOps is on this machine's local cloud. Judges nothing; prints what it measured.
+//! Measures how fast TrackOps is on this machine's local cloud. It prints what it measured and judges nothing.
 
 mod cold_start;
 mod relay;

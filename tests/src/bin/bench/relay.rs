@@ -1,5 +1,5 @@
-//! The relay alone: stream records in, events on the bus, items trimmed. Beside it the bare client of the same bus, which
-//! has the events at hand and does nothing but publish them.
+//! The relay alone: it gets stream records, publishes events to the bus and trims items. It is compared with the bare
+//! client of the same bus, which has the events ready and only publishes them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,12 +23,12 @@ use trackops_tests::lambda::{Environment, Function, RuntimeApi, environment, med
 /// Records of a batch, as the mapping of `relay-orders` has it.
 const BATCH: u32 = 100;
 
-/// Different ones; after the last comes the first again.
+/// How many different batches there are; after the last one the first comes again.
 const BATCHES: u32 = 10;
 
 pub const REGION: &str = "eu-central-1";
 
-/// Both take turns, so that whatever else the machine does touches both alike.
+/// Both take turns, so that other load on the machine affects both alike.
 pub async fn measure(rounds: u32, batches: u32) -> Result<()> {
     let relay = build(&["--release", "--bin", "relay-events"])?;
     let bare = build(&["--release", "--example", "bare-publisher"])?;
@@ -96,7 +96,7 @@ pub async fn measure(rounds: u32, batches: u32) -> Result<()> {
     measured
 }
 
-/// A process that publishes, and how it is told to.
+/// A process that publishes, and how it is invoked.
 struct Contender {
     function: Function,
     api: RuntimeApi,
@@ -109,7 +109,7 @@ impl Contender {
         Ok(Self { function, api })
     }
 
-    /// As the relay: an invocation for each batch of records.
+    /// Like the relay: an invocation for each batch of records.
     async fn relay(&self, prepared: &Prepared, batches: u32) -> Result<()> {
         let batches = prepared.batches.iter().cycle().take(usize::try_from(batches)?);
         let answers: Vec<_> = batches.map(|batch| self.api.invoke(batch.clone())).collect();
@@ -120,7 +120,7 @@ impl Contender {
         Ok(())
     }
 
-    /// As the bare client: publishes what it was given to keep.
+    /// Like the bare client: it publishes the events that it was given to keep.
     async fn publish(&self, batches: u32) -> Result<()> {
         self.api.invoke(json!({"publish": batches}).to_string().into()).await.map(drop)
     }
@@ -133,7 +133,7 @@ impl Contender {
         Ok(Round { took, cpu })
     }
 
-    /// What its one thread has had of a processor; `None` where the system does not say it as Linux does.
+    /// The processor time that its one thread has used; `None` where the system does not report it as Linux does.
     fn cpu(&self) -> Option<Duration> {
         self.function.cpu()
     }
@@ -166,7 +166,7 @@ impl Round {
     }
 }
 
-/// Orders that were just placed: a batch is what the stream makes of them, and their events.
+/// Orders that were just placed: a batch has their stream records and their events.
 struct Prepared {
     batches: Vec<Bytes>,
     events: Vec<Vec<OutboxEntry>>,

@@ -1,4 +1,4 @@
-//! An AWS that answers at once and as if all went well: what is left is the cost of asking.
+//! An imitation of AWS that answers at once, always with success: only the cost of the calls themselves is measured.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 
 use trackops_tests::lambda::serve;
 
-/// What it was asked.
+/// The requests that it got.
 #[derive(Default)]
 pub struct StandIn {
     /// Entries of PutEvents.
     pub events: AtomicU64,
     /// Calls of DynamoDB.
     pub calls: AtomicU64,
-    /// Updates of items, whether a call is one or has many.
+    /// Updates of items; one call may have many.
     pub updates: AtomicU64,
     /// The item that was put last.
     pub item: Mutex<Option<Value>>,

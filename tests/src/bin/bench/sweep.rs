@@ -1,4 +1,5 @@
-//! The sweeper and a backlog: items of a table whose stream was off. DynamoDB and EventBridge are played by the benchmark.
+//! The sweeper and a backlog: items of a table whose stream was off. The benchmark plays the part of DynamoDB and
+//! EventBridge.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,14 +17,14 @@ use crate::relay::{REGION, order};
 use trackops_tests::backlog::Backlog;
 use trackops_tests::lambda::{Function, RuntimeApi, environment};
 
-/// What Lambda allows. Source: "Lambda quotas", Lambda Developer Guide.
+/// Lambda's limit of open files. Source: "Lambda quotas", Lambda Developer Guide.
 const DESCRIPTORS: u32 = 1024;
 
-/// MB of memory with which a function has one whole processor. Source: "Configure Lambda function memory", Lambda
+/// A function with this much memory (MB) has one whole processor. Source: "Configure Lambda function memory", Lambda
 /// Developer Guide.
 const ONE_PROCESSOR: u32 = 1769;
 
-/// A processor is shared in slices of this, as the kernel's scheduler shares it.
+/// A processor is shared in slices of this length, like those of the kernel's scheduler.
 const SLICE: Duration = Duration::from_millis(20);
 
 pub async fn measure(items: usize, memory: u32) -> Result<()> {
@@ -72,7 +73,7 @@ pub async fn measure(items: usize, memory: u32) -> Result<()> {
     Ok(())
 }
 
-/// Lets a process run for its share of every slice, as Lambda does by its memory.
+/// Lets a process run for its share of every slice; in Lambda the memory decides this share.
 struct Share {
     ends: Arc<AtomicBool>,
     process: Pid,
