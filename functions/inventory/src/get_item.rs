@@ -1,12 +1,11 @@
 //! `GET /api/inventory/items/{id}` shows a product and its stock. Other services invoke it directly with
 //! `{"productIds"}`.
 
-use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use trackops_aws::inventory::Inventory;
 use trackops_domain::Sku;
 use trackops_domain::order::MAX_LINES;
-use trackops_lambda::http::{Answer, Call, kept_by_caller, path_param, versioned};
+use trackops_lambda::http::{Answer, Call, kept_by_caller, path_param};
 use trackops_lambda::identity::Role;
 use trackops_lambda::problem::Problem;
 use trackops_lambda::task::TaskError;
@@ -16,9 +15,8 @@ use crate::view::{ItemView, not_found};
 pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let sku: Sku = path_param(&call.request, "id", not_found)?;
     let item = inventory.find_item(&sku).await?.ok_or_else(not_found)?;
-    let version = item.version;
     let view = ItemView::of(item, call.caller.role).map_err(Problem::internal)?;
-    Ok(kept_by_caller(versioned(StatusCode::OK, version, &view)))
+    Ok(kept_by_caller(view.answer()))
 }
 
 #[derive(Deserialize)]

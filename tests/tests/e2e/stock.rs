@@ -332,6 +332,8 @@ async fn customers_see_whether_a_product_is_there_and_not_how_much_others_took()
         "reorderQuantity",
         "isLowStock",
         "needsReordering",
+        "updatedAt",
+        "version",
     ];
     let shown = world.customer.look_up_item(&tea).await.expecting(StatusCode::OK).body;
     assert_eq!((&shown["isOutOfStock"], &shown["unitPrice"]), (&json!(false), &json!("12.50")));
@@ -343,4 +345,13 @@ async fn customers_see_whether_a_product_is_there_and_not_how_much_others_took()
     }
     let low = world.customer.ask_inventory(Method::GET, "/items?lowStock=true", None, None).await;
     low.expecting_problem(StatusCode::FORBIDDEN);
+
+    let tag = async || {
+        let shown = world.customer.look_up_item(&tea).await.expecting(StatusCode::OK);
+        shown.header("etag").expect("it has one").to_owned()
+    };
+    let before = tag().await;
+    let id = world.customer.order(&Basket::of(&tea, 2)).await.order_id;
+    world.until_status(&id, &["CONFIRMED"]).await;
+    assert_eq!(tag().await, before, "it tells that somebody has ordered");
 }
