@@ -29,6 +29,12 @@ LEAST_RECEIVES = 30
 # Seconds that a scheduled run may wait: then the next one is due.
 LONGEST_WAIT = 60
 
+# Its shards can be shared among several runs. See docs/decisions/0033-sweeps-may-overlap.md.
+MAY_OVERLAP = ("SweepOutboxFunction",)
+
+# Tables that hold more than one kind of item, told apart by the beginning of the key.
+OF_SEVERAL_KINDS = ("${OrdersTable.Arn}", "${InventoryTable.Arn}")
+
 IAM_ACTIONS = load_resource(AdditionalSpecs, "Policies.json")
 
 
@@ -114,6 +120,40 @@ def policies_name_what_they_allow(resources):
                 continue
             if is_wide(resource):
                 yield name, f"allows {', '.join(actions)} on {resource}: name the resource"
+
+
+def services_act_for_this_account_only(resources):
+    """Source: "Cross-service confused deputy prevention", IAM User Guide. Lambda assumes a role for its function only."""
+    keys = [
+        (name, statement)
+        for name, key in of_type(resources, "AWS::KMS::Key")
+        for statement in many(key["KeyPolicy"]["Statement"])
+    ]
+    for name, statement in [*statements(resources), *keys]:
+        principal = statement.get("Principal")
+        services = many(principal.get("Service")) if isinstance(principal, dict) else []
+        conditions = statement.get("Condition", {}).values()
+        of = {key for condition in conditions for key in condition}
+        if set(services) - {"lambda.amazonaws.com"} and not of & {"aws:SourceAccount", "aws:SourceArn"}:
+            yield (
+                name,
+                f"lets {', '.join(services)} act for any account: set a Condition on aws:SourceAccount",
+            )
+
+
+def writers_say_which_kinds_of_item(resources):
+    for name, statement in statements(resources):
+        writes = {"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(many(statement.get("Action")))
+        mixed = [table for table in map(text, many(statement.get("Resource"))) if table in OF_SEVERAL_KINDS]
+        conditions = statement.get("Condition", {}).values()
+        if writes and mixed and not any("dynamodb:LeadingKeys" in each for each in conditions):
+            yield name, f"may write any item of {', '.join(mixed)}: set a Condition on dynamodb:LeadingKeys"
+
+
+def apis_refuse_old_tls(resources):
+    for name, api in of_type(resources, "AWS::ApiGateway::RestApi"):
+        if not str(api.get("SecurityPolicy", "")).startswith("SecurityPolicy_TLS13_1_"):
+            yield name, "accepts TLS 1.0: set SecurityPolicy: SecurityPolicy_TLS13_1_2_2021_06"
 
 
 def roles_have_no_policies_of_aws(resources):
@@ -230,7 +270,8 @@ def what_is_invoked_and_not_waited_for_is_not_repeated_by_lambda(resources):
             )
         if target.get("RetryPolicy", {}).get("MaximumEventAgeInSeconds", 86400) > LONGEST_WAIT:
             yield source, f"delivers late: set RetryPolicy: {{MaximumEventAgeInSeconds: {LONGEST_WAIT}}}"
-        if 1 not in choices(functions[function].get("ReservedConcurrentExecutions")):
+        reserved = functions[function].get("ReservedConcurrentExecutions")
+        if 1 not in choices(reserved) and function not in MAY_OVERLAP:
             yield function, "may run beside itself: set ReservedConcurrentExecutions: 1"
 
 
@@ -327,6 +368,9 @@ def text(value):
 RULES = (
     functions_have_their_own_log_group,
     policies_name_what_they_allow,
+    services_act_for_this_account_only,
+    writers_say_which_kinds_of_item,
+    apis_refuse_old_tls,
     roles_have_no_policies_of_aws,
     queues_are_encrypted_and_have_a_dead_letter_queue,
     consumers_report_each_failed_record,

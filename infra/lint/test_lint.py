@@ -180,6 +180,53 @@ class Template(unittest.TestCase):
         for other in ("Reserve, 2", 'Reserve, !Ref "AWS::NoValue"'):
             self.refused("Reserve, 1", other, "may run beside itself")
 
+    def test_a_service_that_may_act_for_another_account_is_refused(self):
+        role = """
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: "2012-10-17"
+        Statement:
+          - {Effect: Allow, Principal: {Service: states.amazonaws.com}, Action: sts:AssumeRole%s}
+"""
+        condition = ', Condition: {StringEquals: {"aws:SourceAccount": !Ref "AWS::AccountId"}}'
+        self.assertEqual(self.findings(GOOD + role % condition), [])
+        found = self.findings(GOOD + role % "")
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("aws:SourceAccount", found[0])
+
+    def test_an_api_that_accepts_old_tls_is_refused(self):
+        api = """
+  Api:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: v1
+      EndpointConfiguration: {Type: REGIONAL}
+      %s
+      DefinitionBody: {openapi: 3.0.1, info: {title: t, version: "1"}, paths: {}}
+"""
+        good = "SecurityPolicy: SecurityPolicy_TLS13_1_2_2021_06\n      EndpointAccessMode: STRICT"
+        self.assertEqual(self.findings(GOOD + api % good), [])
+        for old in ("", "SecurityPolicy: TLS_1_0"):
+            found = self.findings(GOOD + api % old)
+            self.assertTrue(any("accepts TLS 1.0" in each for each in found), found)
+
+    def test_a_writer_of_every_kind_of_item_of_a_mixed_table_is_refused(self):
+        mixed = GOOD.replace("  Table:\n", "  OrdersTable:\n").replace("${Table.Arn}", "${OrdersTable.Arn}")
+        statement = """            - Effect: Allow
+              Action: dynamodb:PutItem
+              Resource: !GetAtt OrdersTable.Arn
+"""
+        condition = """              Condition: {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["ORDER#*"]}}
+"""
+        before = "  ConsumerLogs:\n"
+        good = mixed.replace(before, statement + condition + before)
+        self.assertEqual(self.findings(good), [])
+        found = self.findings(mixed.replace(before, statement + before))
+        self.assertEqual(len(found), 1, found)
+        self.assertIn("dynamodb:LeadingKeys", found[0])
+
     def test_an_event_that_lambda_repeats_is_refused(self):
         rule = """
   Direct:
@@ -320,9 +367,7 @@ class Template(unittest.TestCase):
     Properties:
       DefinitionUri: saga.asl.json
       DefinitionSubstitutions: {Reserve: !GetAtt Consumer.Arn}
-      Policies:
-        - Statement:
-            - {Effect: Allow, Action: lambda:InvokeFunction, Resource: !GetAtt Consumer.Arn}
+      Role: arn:aws:iam::123456789012:role/saga
 """
         self.assertEqual(self.findings(GOOD + machine, '{"Resource": "${Reserve}"}'), [])
         found = self.findings(GOOD + machine, '{"Resource": "${Reverse}"}')
