@@ -69,6 +69,7 @@ PAYMENT = "shared/domain/src/payment.rs"
 RESERVATION = "shared/domain/src/reservation.rs"
 STOCK = "shared/domain/src/stock.rs"
 IDENTITY = "shared/lambda/src/identity.rs"
+KEYS = "shared/lambda/src/identity/keys.rs"
 SIGNATURES = "shared/lambda/src/identity/signatures.rs"
 CURSOR = "shared/lambda/src/cursor.rs"
 BATCH = "shared/lambda/src/batch.rs"
@@ -873,7 +874,7 @@ GUARDS = [
     ),
     Guard(
         "a token is of our issuer", IDENTITY,
-        "validation.set_issuer(&[&self.issuer]);",
+        "claims.iss != self.issuer ||",
         "",
         lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
     ),
@@ -885,7 +886,7 @@ GUARDS = [
     ),
     Guard(
         "a token is valid now", IDENTITY,
-        "validation.leeway = LEEWAY;",
+        "validation.leeway = LEEWAY.into();",
         "validation.validate_exp = false;",
         lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
     ),
@@ -902,8 +903,50 @@ GUARDS = [
         lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
     ),
     Guard(
+        "a token was issued already", IDENTITY,
+        "issued <= newest &&",
+        "",
+        lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
+    ),
+    Guard(
+        "a token is good for a day at most", IDENTITY,
+        "&& self.exp.seconds().saturating_sub(issued) <= i64::from(max)",
+        "&& i64::from(max) > 0",
+        lambda_("identity::tests::a_token_that_is_good_for_longer_than_a_day_is_refused"),
+    ),
+    Guard(
+        "a token without iat is good for a day from now at most", IDENTITY,
+        "self.iat.map_or(newest, NumericDate::seconds)",
+        "self.iat.map_or(newest.min(self.exp.seconds()), NumericDate::seconds)",
+        lambda_("identity::tests::a_token_that_is_good_for_longer_than_a_day_is_refused"),
+    ),
+    Guard(
+        "a token has no critical extension", IDENTITY,
+        "let has_no_extension = header.crit.is_none();",
+        "let has_no_extension = true;",
+        lambda_("identity::tests::a_token_with_an_extension_that_it_calls_critical_is_refused"),
+    ),
+    Guard(
+        "a token's claims are encoded", IDENTITY,
+        "is_none_or(|b64| *b64 == true)",
+        "is_none_or(|_| true)",
+        lambda_("identity::tests::a_token_with_an_extension_that_it_calls_critical_is_refused"),
+    ),
+    Guard(
+        "a token of another type gives no access", IDENTITY,
+        "header.typ.as_deref().is_none_or(is_typed)",
+        "header.typ.as_deref().is_none_or(|typ| is_typed(typ) || true)",
+        lambda_("identity::tests::a_token_of_another_type_is_not_one_for_access"),
+    ),
+    Guard(
+        "a key that is for something else verifies nothing", KEYS,
+        "is_none_or(|key| key.contains(&KeyOperations::Verify))",
+        "is_none_or(|key| !key.contains(&KeyOperations::DeriveKey))",
+        lambda_("identity::keys::tests::only_keys_that_sign_rs256_or_es256_are_used"),
+    ),
+    Guard(
         "keys that nobody has are not asked for each time",
-        "shared/lambda/src/identity/keys.rs",
+        KEYS,
         "state.fetched_at.is_some_and(|at| now.duration_since(at) < FETCH_EVERY)",
         "state.fetched_at.is_some_and(|at| at > now)",
         lambda_("identity::keys::tests::made_up_keys_are_asked_for_at_a_bounded_rate"),

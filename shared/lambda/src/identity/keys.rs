@@ -6,7 +6,7 @@ use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use http_body_util::{BodyExt, Limited};
 use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, PublicKeyUse,
+    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::Mutex;
@@ -132,8 +132,10 @@ fn key(jwk: &Jwk) -> Option<Key> {
         _ => return None,
     };
     let common = &jwk.common;
+    // Source: RFC 7517, sections 4.2 and 4.3.
     let for_this = common.key_algorithm.is_none_or(|key| key == name)
-        && common.public_key_use.as_ref().is_none_or(|key| *key == PublicKeyUse::Signature);
+        && common.public_key_use.as_ref().is_none_or(|key| *key == PublicKeyUse::Signature)
+        && common.key_operations.as_ref().is_none_or(|key| key.contains(&KeyOperations::Verify));
     let id = common.key_id.clone().filter(|_| for_this)?;
     Some(Key { id, algorithm, key: DecodingKey::from_jwk(jwk).ok()? })
 }
@@ -235,6 +237,9 @@ mod tests {
         let odd = [
             with("crv", json!("P-384")),
             with("use", json!("enc")),
+            with("key_ops", json!(["encrypt"])),
+            with("key_ops", json!(["sign"])),
+            with("key_ops", json!([])),
             with("alg", json!("ES384")),
             json!({"kty": "oct", "kid": "s", "k": "c2VjcmV0"}),
             json!({"kty": "OKP", "crv": "Ed25519", "kid": "e", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}),
@@ -243,6 +248,8 @@ mod tests {
             assert!(usable(jwks(std::slice::from_ref(&key)).as_bytes()).is_err(), "{key}");
             assert_eq!(usable(jwks(&[rsa.clone(), key, jwk("k")]).as_bytes()).unwrap().len(), 2);
         }
+        let verifies = with("key_ops", json!(["sign", "verify"]));
+        assert_eq!(usable(jwks(&[verifies]).as_bytes()).unwrap().len(), 1);
         let mut nameless = jwk("k");
         nameless.as_object_mut().unwrap().remove("kid");
         assert!(usable(jwks(&[nameless]).as_bytes()).is_err());
