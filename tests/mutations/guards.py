@@ -947,9 +947,63 @@ GUARDS = [
     Guard(
         "keys that nobody has are not asked for each time",
         KEYS,
-        "state.fetched_at.is_some_and(|at| now.duration_since(at) < FETCH_EVERY)",
-        "state.fetched_at.is_some_and(|at| at > now)",
+        "waited_at.is_some_and(|at| now.saturating_duration_since(at) < FETCH_EVERY)",
+        "waited_at.is_some_and(|at| at > now)",
         lambda_("identity::keys::tests::made_up_keys_are_asked_for_at_a_bounded_rate"),
+    ),
+    Guard(
+        "a withdrawn key ends", KEYS,
+        "(self.keys, self.fetched_at) = (keys, Some(asked_at));",
+        "self.keys.extend(keys);\n        self.fetched_at = Some(asked_at);",
+        lambda_(
+            "identity::keys::tests::"
+            "a_key_that_the_issuer_withdraws_ends_and_no_request_waits_for_that"
+        ),
+    ),
+    Guard(
+        "keys are fetched again while all tokens name known ones", KEYS,
+        "self.fetched_at.is_none() || self.age(now) >= REFRESH_AFTER;",
+        "self.fetched_at.is_none();",
+        lambda_(
+            "identity::keys::tests::"
+            "a_key_that_the_issuer_withdraws_ends_and_no_request_waits_for_that"
+        ),
+    ),
+    Guard(
+        "the deployment's keys are fetched again with the first request", KEYS,
+        "self.fetched_at.is_none() || self.age(now) >= REFRESH_AFTER;",
+        "self.age(now) >= REFRESH_AFTER;",
+        lambda_(
+            "identity::keys::tests::"
+            "a_deployments_key_that_was_withdrawn_before_ends_with_the_first_answer"
+        ),
+    ),
+    Guard(
+        "an issuer that fails is not asked by every request", KEYS,
+        "is_old && !self.refresh.as_ref().is_some_and(begun)",
+        "is_old && self.refresh.as_ref().is_none_or(|_| true)",
+        lambda_(
+            "identity::keys::tests::"
+            "an_issuer_that_fails_leaves_the_known_keys_good_and_is_asked_at_a_bounded_rate"
+        ),
+    ),
+    Guard(
+        "keys that are too old are not trusted", KEYS,
+        "key.is_some() && age <= MAX_AGE",
+        "key.is_some() && age <= Duration::MAX",
+        lambda_(
+            "identity::keys::tests::"
+            "after_a_quarter_of_an_hour_no_key_is_trusted_before_the_issuer_was_asked"
+        ),
+    ),
+    Guard(
+        "an old answer does not replace a newer one", KEYS,
+        "self.fetched_at.is_some_and(|newest| asked_at < newest)",
+        "self.fetched_at.is_some_and(|_| false)",
+        lambda_(
+            "identity::keys::tests::"
+            "an_answer_that_comes_late_does_not_bring_a_withdrawn_key_back"
+        ),
     ),
     Guard(
         "a role is one of those that are asked for", IDENTITY,

@@ -110,7 +110,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// From `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_MAX_LIFETIME_SECONDS`, `JWT_KEYS` (a JWKS) and, if there is one, `JWKS_URI`.
+    /// From `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_MAX_LIFETIME_SECONDS`, `JWT_KEYS` (a JWKS) and, if there is one,
+    /// `JWKS_URI`.
     pub fn from_env() -> Result<Self, ConfigError> {
         let (keys, uri) = (env("JWT_KEYS")?, optional_env("JWKS_URI"));
         let max_lifetime = env_as("JWT_MAX_LIFETIME_SECONDS")?;
@@ -126,7 +127,7 @@ impl Identity {
         max_lifetime: u32,
     ) -> Result<Self, BadKeys> {
         signatures::install();
-        Ok(Self { keys: Keys::new(jwks, uri)?, issuer, audience, max_lifetime })
+        Ok(Self { keys: Keys::new(jwks, uri, Instant::now())?, issuer, audience, max_lifetime })
     }
 
     /// The caller that the value of an `Authorization` header names.
