@@ -63,6 +63,7 @@ BUS = "shared/aws/src/bus.rs"
 ONCE = "shared/aws/src/once.rs"
 STORED = "shared/aws/src/stored.rs"
 NOTICES = "shared/aws/src/notices.rs"
+CARD = "shared/domain/src/card.rs"
 MONEY = "shared/domain/src/money.rs"
 ORDER = "shared/domain/src/order.rs"
 PAYMENT = "shared/domain/src/payment.rs"
@@ -1016,6 +1017,30 @@ GUARDS = [
         "self.role != Role::Customer || self.subject == *customer",
         "self.role != Role::Customer || self.subject.as_str() <= customer.as_str()",
         lambda_("identity::tests::customers_see_what_is_theirs_and_do_only_what_their_role_may"),
+    ),
+    Guard(
+        "a card number is refused", CREATE_ORDER,
+        "payment_method.as_deref().is_some_and(has_card_number)",
+        "payment_method.as_deref().is_some_and(str::is_empty)",
+        orders("create_order::tests::a_card_number_is_refused_without_being_repeated"),
+    ),
+    Guard(
+        "a card number is found among other numbers", CARD,
+        "(first..groups.len()).any(|last| is_card(&groups[first..=last]));",
+        "is_card(&groups[first..]);",
+        domain("card::tests::a_card_number_is_found_among_other_things"),
+    ),
+    Guard(
+        "a number without its check digit is no card number", CARD,
+        "DIGITS.contains(&digits.len()) && passes_luhn(&digits)",
+        "DIGITS.contains(&digits.len())",
+        domain("card::tests::what_is_no_card_number_is_none"),
+    ),
+    Guard(
+        "a UUID is no card number", CARD,
+        "words.iter().map(|word| word.len()).eq(UUID) &&",
+        "words.is_empty() &&",
+        domain("card::tests::what_is_no_card_number_is_none"),
     ),
     Guard(
         "customers order for themselves", CREATE_ORDER,

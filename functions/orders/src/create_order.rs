@@ -6,6 +6,7 @@ use std::time::Duration;
 use lambda_http::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use trackops_aws::orders::Orders;
+use trackops_domain::card::has_card_number;
 use trackops_domain::money::{Currency, Money};
 use trackops_domain::order::{Address, Author, Line, NewOrder, Order};
 use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
@@ -23,6 +24,10 @@ use crate::view::OrderView;
 
 /// Units of one product in one order.
 const MAX_QUANTITY: u32 = 10_000;
+
+/// Who stores or sends a card number has to keep the rules of PCI DSS, and so has each system that it passes.
+const NO_CARD_NUMBER: &str =
+    "looks like a card number: send a token of the payment provider instead";
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -136,6 +141,9 @@ fn asked(body: &mut Object<'_>, caller: &Caller) -> Option<Asked> {
     let address = body.required("address", object(address));
     let delivery_instructions = body.optional("deliveryInstructions", text(500));
     let payment_method = body.required("paymentMethod", text(128));
+    if payment_method.as_deref().is_some_and(has_card_number) {
+        body.refuse("paymentMethod", NO_CARD_NUMBER);
+    }
     let currency = body.required("currency", parsed(Currency::in_use));
     let total = body.optional("totalAmount", amount(currency));
     Some(Asked {
@@ -273,6 +281,33 @@ mod tests {
         let nothing = ["/items", "/address", "/paymentMethod", "/currency"];
         assert_eq!(pointers(json!({}), Role::Customer), nothing);
         assert_eq!(pointers(json!({}), Role::Service)[0], "/customerId");
+    }
+
+    #[test]
+    fn a_card_number_is_refused_without_being_repeated() {
+        for text in ["4111111111111111", "card:4111 1111 1111 1111", "5555-5555-5555-4444"] {
+            let mut order = order();
+            order["paymentMethod"] = json!(text);
+            for role in [Role::Customer, Role::Operator, Role::Service] {
+                order["customerId"] = json!("alice");
+                let problem = asked(order.clone(), role).unwrap_err();
+                assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
+                assert_eq!(problem.errors[0].pointer, "/paymentMethod");
+                assert_eq!(problem.errors[0].detail, NO_CARD_NUMBER);
+                assert!(problem.source.is_none(), "what is logged of a problem");
+                let body = format!("{:?}", problem.into_response().body());
+                assert!(!body.contains("1111") && !body.contains("5555"), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_look_like_a_card_number_for_good_reasons_is_taken() {
+        let mut order = order();
+        order["deliveryInstructions"] = json!("Call 4111111111111111 from the gate.");
+        order["address"]["phoneNumber"] = json!("411111111117");
+        order["paymentMethod"] = json!("pm_550e8400-e29b-41d4-a716-411111111117");
+        asked(order, Role::Customer).unwrap();
     }
 
     #[test]
