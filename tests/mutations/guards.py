@@ -28,8 +28,8 @@ def lib(package):
     return lambda name: Test(f"trackops-{package}", "lib", name)
 
 
-domain, aws, lambda_, orders, payments, relay = map(
-    lib, ("domain", "aws", "lambda", "orders", "payments", "relay")
+domain, aws, lambda_, orders, inventory, payments, relay = map(
+    lib, ("domain", "aws", "lambda", "orders", "inventory", "payments", "relay")
 )
 
 
@@ -435,15 +435,42 @@ GUARDS = [
     ),
     Guard(
         "a key of an order is its caller's", CREATE_ORDER,
-        "OrderId::for_idempotency_key(&principal(&call.caller.subject), key)",
+        "OrderId::for_idempotency_key(&principal(&call.caller), key)",
         'OrderId::for_idempotency_key("", key)',
         e2e("repetition::an_idempotency_key_is_the_callers_own"),
     ),
     Guard(
         "no subject has the keys of reservations", CREATE_ORDER,
-        "subject if subject.contains('/') =>",
-        "subject if false =>",
+        "Role::Customer if caller.subject.as_str().contains('/') =>",
+        "Role::Customer if false =>",
         orders("create_order::tests::no_two_subjects_share_a_key_and_none_has_one_of_reservations"),
+    ),
+    Guard(
+        "the keys of operators and services are their own", CREATE_ORDER,
+        'Role::Operator | Role::Service => idempotency::scope(caller, "orders").into(),',
+        "Role::Operator | Role::Service => caller.subject.as_str().into(),",
+        orders(
+            "create_order::tests::"
+            "callers_of_another_kind_have_other_keys_also_with_the_same_subject"
+        ),
+    ),
+    Guard(
+        "a caller's kind is part of whose key it is", IDEMPOTENCY,
+        'format!("{}/{what}/{}", caller.role.name(), caller.subject)',
+        'format!("{}/{what}/{}", "", caller.subject)',
+        lambda_(
+            "idempotency::tests::"
+            "callers_of_another_kind_have_other_keys_also_with_the_same_subject"
+        ),
+    ),
+    Guard(
+        "a hold is the caller's whose key it was", "functions/inventory/src/create_reservation.rs",
+        '&idempotency::scope(caller, "reservations")',
+        '"reservations"',
+        inventory(
+            "create_reservation::tests::"
+            "an_operator_and_a_service_with_the_same_subject_hold_for_themselves_under_one_key"
+        ),
     ),
     Guard(
         "where a subject ends and a key begins makes a difference", "shared/domain/src/id.rs",

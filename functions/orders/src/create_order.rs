@@ -65,7 +65,7 @@ pub async fn handle(
     let asked = check(body(&call.request)?, &call.caller)?;
     let id = match key {
         Some(key) => {
-            let id = OrderId::for_idempotency_key(&principal(&call.caller.subject), key);
+            let id = OrderId::for_idempotency_key(&principal(&call.caller), key);
             if let Some(first) = orders.find(&id).await? {
                 return replay(first, &request_hash);
             }
@@ -102,11 +102,15 @@ pub async fn handle(
     }
 }
 
-/// Whose key it is. Keys of reservations are those of `reservations/<subject>`: no subject may make an order's the same.
-fn principal(subject: &CustomerId) -> Cow<'_, str> {
-    match subject.as_str() {
-        subject if subject.contains('/') => format!("orders/{subject}").into(),
-        subject => subject.into(),
+/// Whose key it is. A customer's are those of the subject alone, as they always were, unless it could be taken for the
+/// scope of somebody else.
+fn principal(caller: &Caller) -> Cow<'_, str> {
+    match caller.role {
+        Role::Customer if caller.subject.as_str().contains('/') => {
+            format!("orders/{}", caller.subject).into()
+        }
+        Role::Customer => caller.subject.as_str().into(),
+        Role::Operator | Role::Service => idempotency::scope(caller, "orders").into(),
     }
 }
 
@@ -334,13 +338,26 @@ mod tests {
         assert_eq!(status(asked(order(), Role::Operator)), Err(StatusCode::UNPROCESSABLE_ENTITY));
     }
 
+    fn key_of(role: Role, subject: &str) -> String {
+        principal(&Caller { role, subject: subject.parse().unwrap() }).into_owned()
+    }
+
     #[test]
     fn no_two_subjects_share_a_key_and_none_has_one_of_reservations() {
-        let named = |subject: &str| principal(&subject.parse().unwrap()).into_owned();
-        // As it always was: the keys of those who have used one stay theirs.
+        let named = |subject| key_of(Role::Customer, subject);
+        // As it always was: the keys of customers who have used one stay theirs.
         assert_eq!(named("auth0|alice"), "auth0|alice");
         assert_eq!(named("reservations/alice"), "orders/reservations/alice");
         assert_eq!(named("orders/reservations/alice"), "orders/orders/reservations/alice");
+    }
+
+    #[test]
+    fn callers_of_another_kind_have_other_keys_also_with_the_same_subject() {
+        let keys = [Role::Customer, Role::Operator, Role::Service].map(|role| key_of(role, "shop"));
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2], "{keys:?}");
+        for staff in &keys[1..] {
+            assert_ne!(key_of(Role::Customer, staff), *staff, "nobody can be called so");
+        }
     }
 
     #[test]

@@ -35,6 +35,17 @@ pub enum Role {
     Service,
 }
 
+impl Role {
+    /// Its name in tokens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Operator => "operator",
+            Self::Service => "service",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub role: Role,
