@@ -125,6 +125,7 @@ def main():
         follow("dead-letters.md", ['"start-saga"', '"moved":'], HANDLE=[HANDLE])
         follow("saga-failed.md", ["COMMITTED", "PAID", '"failed":0'], ORDER=[order])
         follow("webhook-secret-rotation.md", [])
+        follow("stolen-key.md", ['"keys"', "401", '"items"'], STOLEN_TOKEN=["forged.by.somebody"])
         follow("kafka.md", [])
         shell([f"cargo local --instance {INSTANCE} status", f"cargo local --instance {INSTANCE} logs | tail -n 5"])
     print("the runbooks' commands do what they say")

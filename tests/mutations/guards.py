@@ -28,8 +28,8 @@ def lib(package):
     return lambda name: Test(f"trackops-{package}", "lib", name)
 
 
-domain, aws, lambda_, orders, payments, relay = map(
-    lib, ("domain", "aws", "lambda", "orders", "payments", "relay")
+domain, aws, lambda_, orders, inventory, payments, relay = map(
+    lib, ("domain", "aws", "lambda", "orders", "inventory", "payments", "relay")
 )
 
 
@@ -63,12 +63,14 @@ BUS = "shared/aws/src/bus.rs"
 ONCE = "shared/aws/src/once.rs"
 STORED = "shared/aws/src/stored.rs"
 NOTICES = "shared/aws/src/notices.rs"
+CARD = "shared/domain/src/card.rs"
 MONEY = "shared/domain/src/money.rs"
 ORDER = "shared/domain/src/order.rs"
 PAYMENT = "shared/domain/src/payment.rs"
 RESERVATION = "shared/domain/src/reservation.rs"
 STOCK = "shared/domain/src/stock.rs"
 IDENTITY = "shared/lambda/src/identity.rs"
+KEYS = "shared/lambda/src/identity/keys.rs"
 SIGNATURES = "shared/lambda/src/identity/signatures.rs"
 CURSOR = "shared/lambda/src/cursor.rs"
 BATCH = "shared/lambda/src/batch.rs"
@@ -433,15 +435,42 @@ GUARDS = [
     ),
     Guard(
         "a key of an order is its caller's", CREATE_ORDER,
-        "OrderId::for_idempotency_key(&principal(&call.caller.subject), key)",
+        "OrderId::for_idempotency_key(&principal(&call.caller), key)",
         'OrderId::for_idempotency_key("", key)',
         e2e("repetition::an_idempotency_key_is_the_callers_own"),
     ),
     Guard(
         "no subject has the keys of reservations", CREATE_ORDER,
-        "subject if subject.contains('/') =>",
-        "subject if false =>",
+        "Role::Customer if caller.subject.as_str().contains('/') =>",
+        "Role::Customer if false =>",
         orders("create_order::tests::no_two_subjects_share_a_key_and_none_has_one_of_reservations"),
+    ),
+    Guard(
+        "the keys of operators and services are their own", CREATE_ORDER,
+        'Role::Operator | Role::Service => idempotency::scope(caller, "orders").into(),',
+        "Role::Operator | Role::Service => caller.subject.as_str().into(),",
+        orders(
+            "create_order::tests::"
+            "callers_of_another_kind_have_other_keys_also_with_the_same_subject"
+        ),
+    ),
+    Guard(
+        "a caller's kind is part of whose key it is", IDEMPOTENCY,
+        'format!("{}/{what}/{}", caller.role.name(), caller.subject)',
+        'format!("{}/{what}/{}", "", caller.subject)',
+        lambda_(
+            "idempotency::tests::"
+            "callers_of_another_kind_have_other_keys_also_with_the_same_subject"
+        ),
+    ),
+    Guard(
+        "a hold is the caller's whose key it was", "functions/inventory/src/create_reservation.rs",
+        '&idempotency::scope(caller, "reservations")',
+        '"reservations"',
+        inventory(
+            "create_reservation::tests::"
+            "an_operator_and_a_service_with_the_same_subject_hold_for_themselves_under_one_key"
+        ),
     ),
     Guard(
         "where a subject ends and a key begins makes a difference", "shared/domain/src/id.rs",
@@ -873,7 +902,7 @@ GUARDS = [
     ),
     Guard(
         "a token is of our issuer", IDENTITY,
-        "validation.set_issuer(&[&self.issuer]);",
+        "claims.iss != self.issuer ||",
         "",
         lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
     ),
@@ -885,7 +914,7 @@ GUARDS = [
     ),
     Guard(
         "a token is valid now", IDENTITY,
-        "validation.leeway = LEEWAY;",
+        "validation.leeway = LEEWAY.into();",
         "validation.validate_exp = false;",
         lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
     ),
@@ -902,11 +931,107 @@ GUARDS = [
         lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
     ),
     Guard(
+        "a token was issued already", IDENTITY,
+        "issued <= newest &&",
+        "",
+        lambda_("identity::tests::a_token_that_is_not_for_us_or_not_valid_now_is_refused"),
+    ),
+    Guard(
+        "a token is good for a day at most", IDENTITY,
+        "&& self.exp.seconds().saturating_sub(issued) <= i64::from(max)",
+        "&& i64::from(max) > 0",
+        lambda_("identity::tests::a_token_that_is_good_for_longer_than_a_day_is_refused"),
+    ),
+    Guard(
+        "a token without iat is good for a day from now at most", IDENTITY,
+        "self.iat.map_or(newest, NumericDate::seconds)",
+        "match self.iat { Some(iat) => iat.seconds(), None => return true }",
+        lambda_("identity::tests::a_token_that_is_good_for_longer_than_a_day_is_refused"),
+    ),
+    Guard(
+        "a token has no critical extension", IDENTITY,
+        "let has_no_extension = header.crit.is_none();",
+        "let has_no_extension = true;",
+        lambda_("identity::tests::a_token_with_an_extension_that_it_calls_critical_is_refused"),
+    ),
+    Guard(
+        "a token's claims are encoded", IDENTITY,
+        "is_none_or(|b64| *b64 == true)",
+        "is_none_or(|_| true)",
+        lambda_("identity::tests::a_token_with_an_extension_that_it_calls_critical_is_refused"),
+    ),
+    Guard(
+        "a token of another type gives no access", IDENTITY,
+        "header.typ.as_deref().is_none_or(is_typed)",
+        "header.typ.as_deref().is_none_or(|typ| is_typed(typ) || true)",
+        lambda_("identity::tests::a_token_of_another_type_is_not_one_for_access"),
+    ),
+    Guard(
+        "a key that is for something else verifies nothing", KEYS,
+        "is_none_or(|key| key.contains(&KeyOperations::Verify))",
+        "is_none_or(|key| !key.contains(&KeyOperations::DeriveKey))",
+        lambda_("identity::keys::tests::only_keys_that_sign_rs256_or_es256_are_used"),
+    ),
+    Guard(
         "keys that nobody has are not asked for each time",
-        "shared/lambda/src/identity/keys.rs",
-        "state.fetched_at.is_some_and(|at| now.duration_since(at) < FETCH_EVERY)",
-        "state.fetched_at.is_some_and(|at| at > now)",
+        KEYS,
+        "waited_at.is_some_and(|at| now.saturating_duration_since(at) < FETCH_EVERY)",
+        "waited_at.is_some_and(|at| at > now)",
         lambda_("identity::keys::tests::made_up_keys_are_asked_for_at_a_bounded_rate"),
+    ),
+    Guard(
+        "a withdrawn key ends", KEYS,
+        "(self.keys, self.fetched_at) = (keys, Some(asked_at));",
+        "self.keys.extend(keys);\n        self.fetched_at = Some(asked_at);",
+        lambda_(
+            "identity::keys::tests::"
+            "a_key_that_the_issuer_withdraws_ends_and_no_request_waits_for_that"
+        ),
+    ),
+    Guard(
+        "keys are fetched again while all tokens name known ones", KEYS,
+        "self.fetched_at.is_none() || self.age(now) >= REFRESH_AFTER;",
+        "self.fetched_at.is_none();",
+        lambda_(
+            "identity::keys::tests::"
+            "a_key_that_the_issuer_withdraws_ends_and_no_request_waits_for_that"
+        ),
+    ),
+    Guard(
+        "the deployment's keys are fetched again with the first request", KEYS,
+        "self.fetched_at.is_none() || self.age(now) >= REFRESH_AFTER;",
+        "self.age(now) >= REFRESH_AFTER;",
+        lambda_(
+            "identity::keys::tests::"
+            "a_deployments_key_that_was_withdrawn_before_ends_with_the_first_answer"
+        ),
+    ),
+    Guard(
+        "an issuer that fails is not asked by every request", KEYS,
+        "is_old && !self.refresh.as_ref().is_some_and(begun)",
+        "is_old || self.refresh.as_ref().is_some_and(begun)",
+        lambda_(
+            "identity::keys::tests::"
+            "an_issuer_that_fails_leaves_the_known_keys_good_and_is_asked_at_a_bounded_rate"
+        ),
+    ),
+    Guard(
+        "keys that are too old are not trusted", KEYS,
+        "key.is_some() && age <= MAX_AGE",
+        "key.is_some() && age <= Duration::MAX",
+        lambda_(
+            "identity::keys::tests::"
+            "after_a_quarter_of_an_hour_no_key_is_trusted_before_the_issuer_was_asked"
+        ),
+    ),
+    Guard(
+        "an old answer does not replace a newer one", KEYS,
+        "self.fetched_at.is_some_and(|newest| asked_at < newest)",
+        "self.fetched_at.is_some_and(|_| false)",
+        lambda_(
+            "identity::keys::tests::"
+            "an_answer_that_comes_late_does_not_bring_a_withdrawn_key_back"
+        ),
     ),
     Guard(
         "a role is one of those that are asked for", IDENTITY,
@@ -919,6 +1044,30 @@ GUARDS = [
         "self.role != Role::Customer || self.subject == *customer",
         "self.role != Role::Customer || self.subject.as_str() <= customer.as_str()",
         lambda_("identity::tests::customers_see_what_is_theirs_and_do_only_what_their_role_may"),
+    ),
+    Guard(
+        "a card number is refused", CREATE_ORDER,
+        "payment_method.as_deref().is_some_and(has_card_number)",
+        "payment_method.as_deref().is_some_and(str::is_empty)",
+        orders("create_order::tests::a_card_number_is_refused_without_being_repeated"),
+    ),
+    Guard(
+        "a card number is found among other numbers", CARD,
+        "(first..groups.len()).any(|last| is_card(&groups[first..=last]));",
+        "is_card(&groups[first..]);",
+        domain("card::tests::a_card_number_is_found_among_other_things"),
+    ),
+    Guard(
+        "a number without its check digit is no card number", CARD,
+        "DIGITS.contains(&digits.len()) && passes_luhn(&digits)",
+        "DIGITS.contains(&digits.len())",
+        domain("card::tests::what_is_no_card_number_is_none"),
+    ),
+    Guard(
+        "a UUID is no card number", CARD,
+        "words.iter().map(|word| word.len()).eq(UUID) &&",
+        "words.is_empty() &&",
+        domain("card::tests::what_is_no_card_number_is_none"),
     ),
     Guard(
         "customers order for themselves", CREATE_ORDER,

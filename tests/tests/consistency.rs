@@ -416,6 +416,22 @@ fn number(template: &Value, value: &Value) -> u64 {
 }
 
 #[test]
+fn who_verifies_tokens_is_told_all_that_a_token_must_say() {
+    const ALL: [&str; 5] =
+        ["JWKS_URI", "JWT_AUDIENCE", "JWT_ISSUER", "JWT_KEYS", "JWT_MAX_LIFETIME_SECONDS"];
+    let template = template();
+    let mut verifying = 0;
+    for (name, function) in functions(&template) {
+        let variables = mapping(&function["Properties"]["Environment"]["Variables"]);
+        let told: BTreeSet<&str> =
+            variables.map(|(name, _)| name).filter(|name| name.starts_with("JW")).collect();
+        assert!(told.is_empty() || told == BTreeSet::from(ALL), "{name} knows {told:?}");
+        verifying += usize::from(!told.is_empty());
+    }
+    assert!(verifying > 0);
+}
+
+#[test]
 fn every_api_that_clients_use_counts_them_by_their_keys() {
     let template = template();
     let plan = resources(&template)

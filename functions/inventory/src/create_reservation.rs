@@ -10,7 +10,7 @@ use trackops_domain::stock::MAX_ON_HAND;
 use trackops_domain::{OrderId, Sku, Timestamp};
 use trackops_lambda::http::{Answer, Call, body};
 use trackops_lambda::idempotency;
-use trackops_lambda::identity::Role;
+use trackops_lambda::identity::{Caller, Role};
 use trackops_lambda::input::{Object, integer};
 use trackops_lambda::problem::{FieldError, Problem};
 use trackops_lambda::quantities::{Quantities, quantities};
@@ -33,11 +33,7 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let key = idempotency::key(&call.request)?;
     let request_hash = idempotency::hash(&call.request);
     let asked = body(&call.request)?.read(asked)?;
-    let id = key.map_or_else(OrderId::generate, |key| {
-        // The same key may also place an order, and the order gets another id: see create_order's `principal`.
-        let principal = format!("reservations/{}", call.caller.subject);
-        OrderId::for_idempotency_key(&principal, key)
-    });
+    let id = key.map_or_else(OrderId::generate, |key| id_of(&call.caller, key));
     let lines = asked.quantities.iter();
     let lines = lines.map(|(sku, quantity)| Line { sku: sku.clone(), quantity: quantity.units });
     let wanted = Wanted {
@@ -58,6 +54,11 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let made_before = reservation.raised.is_none();
     let response = answer(reservation.as_made(), &asked)?;
     Ok(if made_before { idempotency::replayed(response) } else { response })
+}
+
+/// The same key may place an order as well, and that is another id: see create_order's `principal`.
+fn id_of(caller: &Caller, key: &str) -> OrderId {
+    OrderId::for_idempotency_key(&idempotency::scope(caller, "reservations"), key)
 }
 
 fn answer(made: Reservation, asked: &Asked) -> Answer {
@@ -162,6 +163,16 @@ mod tests {
 
     fn sku(name: &str) -> Sku {
         name.parse().unwrap()
+    }
+
+    #[test]
+    fn an_operator_and_a_service_with_the_same_subject_hold_for_themselves_under_one_key() {
+        let id =
+            |role, subject: &str| id_of(&Caller { role, subject: subject.parse().unwrap() }, "key");
+        let shop = id(Role::Service, "shop");
+        assert_eq!(shop, id(Role::Service, "shop"));
+        assert_ne!(shop, id(Role::Operator, "shop"));
+        assert_ne!(shop, id(Role::Service, "shed"));
     }
 
     proptest! {

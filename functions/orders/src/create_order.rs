@@ -7,6 +7,7 @@ use std::time::Duration;
 use lambda_http::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use trackops_aws::orders::Orders;
+use trackops_domain::card::has_card_number;
 use trackops_domain::money::{Currency, Money};
 use trackops_domain::order::{Address, Author, Line, NewOrder, Order};
 use trackops_domain::{CustomerId, OrderId, Sku, Timestamp};
@@ -24,6 +25,10 @@ use crate::view::OrderView;
 
 /// Units of one product in one order.
 const MAX_QUANTITY: u32 = 10_000;
+
+/// Who stores or sends a card number has to keep the rules of PCI DSS, and so has each system that it passes.
+const NO_CARD_NUMBER: &str =
+    "looks like a card number: send a token of the payment provider instead";
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,7 +66,7 @@ pub async fn handle(
     let asked = check(body(&call.request)?, &call.caller)?;
     let id = match key {
         Some(key) => {
-            let id = OrderId::for_idempotency_key(&principal(&call.caller.subject), key);
+            let id = OrderId::for_idempotency_key(&principal(&call.caller), key);
             if let Some(first) = orders.find(&id).await? {
                 return replay(first, &request_hash);
             }
@@ -98,12 +103,15 @@ pub async fn handle(
     }
 }
 
-/// Whose key it is. The keys of reservations belong to `reservations/<subject>`, so no subject can make a key of an
-/// order equal to one of them.
-fn principal(subject: &CustomerId) -> Cow<'_, str> {
-    match subject.as_str() {
-        subject if subject.contains('/') => format!("orders/{subject}").into(),
-        subject => subject.into(),
+/// Whose key it is. A customer's are those of the subject alone, as they always were, unless it could be taken for the
+/// scope of somebody else.
+fn principal(caller: &Caller) -> Cow<'_, str> {
+    match caller.role {
+        Role::Customer if caller.subject.as_str().contains('/') => {
+            format!("orders/{}", caller.subject).into()
+        }
+        Role::Customer => caller.subject.as_str().into(),
+        Role::Operator | Role::Service => idempotency::scope(caller, "orders").into(),
     }
 }
 
@@ -138,6 +146,9 @@ fn asked(body: &mut Object<'_>, caller: &Caller) -> Option<Asked> {
     let address = body.required("address", object(address));
     let delivery_instructions = body.optional("deliveryInstructions", text(500));
     let payment_method = body.required("paymentMethod", text(128));
+    if payment_method.as_deref().is_some_and(has_card_number) {
+        body.refuse("paymentMethod", NO_CARD_NUMBER);
+    }
     let currency = body.required("currency", parsed(Currency::in_use));
     let total = body.optional("totalAmount", amount(currency));
     Some(Asked {
@@ -279,6 +290,33 @@ mod tests {
     }
 
     #[test]
+    fn a_card_number_is_refused_without_being_repeated() {
+        for text in ["4111111111111111", "card:4111 1111 1111 1111", "5555-5555-5555-4444"] {
+            let mut order = order();
+            order["paymentMethod"] = json!(text);
+            for role in [Role::Customer, Role::Operator, Role::Service] {
+                order["customerId"] = json!("alice");
+                let problem = asked(order.clone(), role).unwrap_err();
+                assert_eq!(problem.status, StatusCode::UNPROCESSABLE_ENTITY);
+                assert_eq!(problem.errors[0].pointer, "/paymentMethod");
+                assert_eq!(problem.errors[0].detail, NO_CARD_NUMBER);
+                assert!(problem.source.is_none(), "what is logged of a problem");
+                let body = format!("{:?}", problem.into_response().body());
+                assert!(!body.contains("1111") && !body.contains("5555"), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_look_like_a_card_number_for_good_reasons_is_taken() {
+        let mut order = order();
+        order["deliveryInstructions"] = json!("Call 4111111111111111 from the gate.");
+        order["address"]["phoneNumber"] = json!("411111111117");
+        order["paymentMethod"] = json!("pm_550e8400-e29b-41d4-a716-411111111117");
+        asked(order, Role::Customer).unwrap();
+    }
+
+    #[test]
     fn the_total_has_the_decimals_of_the_currency() {
         let total = |currency: &str, total: &str| {
             let mut order = order();
@@ -302,13 +340,26 @@ mod tests {
         assert_eq!(status(asked(order(), Role::Operator)), Err(StatusCode::UNPROCESSABLE_ENTITY));
     }
 
+    fn key_of(role: Role, subject: &str) -> String {
+        principal(&Caller { role, subject: subject.parse().unwrap() }).into_owned()
+    }
+
     #[test]
     fn no_two_subjects_share_a_key_and_none_has_one_of_reservations() {
-        let named = |subject: &str| principal(&subject.parse().unwrap()).into_owned();
-        // This must never change, so that keys that were used before still find their orders.
+        let named = |subject| key_of(Role::Customer, subject);
+        // As it always was: the keys of customers who have used one stay theirs.
         assert_eq!(named("auth0|alice"), "auth0|alice");
         assert_eq!(named("reservations/alice"), "orders/reservations/alice");
         assert_eq!(named("orders/reservations/alice"), "orders/orders/reservations/alice");
+    }
+
+    #[test]
+    fn callers_of_another_kind_have_other_keys_also_with_the_same_subject() {
+        let keys = [Role::Customer, Role::Operator, Role::Service].map(|role| key_of(role, "shop"));
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2], "{keys:?}");
+        for staff in &keys[1..] {
+            assert_ne!(key_of(Role::Customer, staff), *staff, "nobody can be called so");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A state changes only through `state.after(fact)`: `Ok(Some(next))` is a move, `Ok(None)` says the
 //! fact was applied before (a redelivery), `Err(IllegalMove)` says the fact cannot be true here.
 
+pub mod card;
 pub mod event;
 #[cfg(any(test, feature = "examples"))]
 pub mod examples;

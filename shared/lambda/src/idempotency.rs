@@ -9,6 +9,7 @@ use trackops_aws::once::{Answered, Once, Repeatable};
 use uuid::Uuid;
 
 use crate::http::{Answer, Call, single_header};
+use crate::identity::Caller;
 use crate::preconditions::Preconditions;
 use crate::problem::Problem;
 
@@ -27,6 +28,11 @@ pub fn key(request: &Request) -> Result<Option<&str>, Problem> {
     key.filter(visible).map(Some).ok_or_else(|| {
         Problem::field(KEY, format!("must have 1 to {MAX_KEY} visible ASCII characters"))
     })
+}
+
+/// Whose key it is, and of what: subjects are the issuer's, and an operator and a service may have the same one.
+pub fn scope(caller: &Caller, what: &str) -> String {
+    format!("{}/{what}/{}", caller.role.name(), caller.subject)
 }
 
 /// Tells whether two requests under one key are the same.
@@ -123,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::http::versioned;
-    use crate::identity::{Caller, Role};
+    use crate::identity::Role;
 
     fn keyed(value: &str) -> Result<bool, StatusCode> {
         let mut request = Request::default();
@@ -163,6 +169,21 @@ mod tests {
     fn repetition(call: &Call, same_again: bool) -> Repetition {
         let conditions = Preconditions::of(call.request.headers()).unwrap();
         Repetition::of(call, &conditions, same_again).unwrap()
+    }
+
+    #[test]
+    fn callers_of_another_kind_have_other_keys_also_with_the_same_subject() {
+        let caller = |role, subject: &str| Caller { role, subject: subject.parse().unwrap() };
+        let shop = scope(&caller(Role::Service, "shop"), "orders");
+        for other in [
+            scope(&caller(Role::Operator, "shop"), "orders"),
+            scope(&caller(Role::Customer, "shop"), "orders"),
+            scope(&caller(Role::Service, "shop"), "reservations"),
+            scope(&caller(Role::Service, "orders/shop"), "orders"),
+        ] {
+            assert_ne!(other, shop);
+        }
+        assert_eq!(shop, scope(&caller(Role::Service, "shop"), "orders"));
     }
 
     #[test]
