@@ -1,7 +1,8 @@
 """What a web page can do to a developer's machine, tried with a real browser: headless Chromium.
 
 A page of another port and a page of another name ask a local cloud for what a page may send without asking
-first, and for what it would like to read. Then nothing is there and nothing was read. The same request without a
+first, and for what it would like to read. Then nothing is there and nothing was read. A page of the origin that the
+user named reads the APIs. The same request without a
 browser works, so it is the browser's headers that are refused. `--find` only says which browser it would take.
 """
 
@@ -21,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from local import Cloud, run
 
 DEADLINE = 90  # seconds, on a busy machine
-EVIL = "evil.example"
+EVIL, SHOP = "evil.example", "shop.example"
 NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 
 PAGE = """<!doctype html><meta charset=utf-8><title>attacks</title><script>
@@ -78,7 +79,8 @@ def browser(*arguments):
             chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}",
             # Nothing of the outside is asked for.
-            f"--host-resolver-rules=MAP {EVIL} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+            f"--host-resolver-rules=MAP {EVIL} 127.0.0.1, MAP {SHOP} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, "
+            "EXCLUDE 127.0.0.1",
         ]
         process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
@@ -97,12 +99,12 @@ def shown(address):
 class Attacker:
     """Serves the attacking page and takes what it found."""
 
-    def __init__(self, targets):
-        page, self.told, attacker = PAGE.replace("TARGETS", json.dumps(targets)).encode(), threading.Event(), self
+    def __init__(self):
+        self.told, attacker = threading.Event(), self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                self.answer(page)
+                self.answer(PAGE.replace("TARGETS", json.dumps(attacker.targets)).encode())
 
             def do_POST(self):
                 attacker.found = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -149,17 +151,17 @@ def expect(condition, what):
     print(f"as it should be: {what}", flush=True)
 
 
-def check(addresses):
+def check(addresses, attacker):
     functions = f"{addresses['endpoint']}/2015-03-31/functions"
-    apis = [addresses[name] for name in ("orders", "inventory", "relay", "payments") if name in addresses]
-    reads = [f"{functions}/", f"{addresses['endpoint']}/_trackops/faults", *(f"{api}/api/openapi.json" for api in apis)]
-    if "issuer" in addresses:
-        reads.append(f"{addresses['issuer']}/.well-known/jwks.json")
+    apis = [addresses[name] for name in ("orders", "inventory", "relay", "payments")]
+    documents = [f"{api}/api/openapi.json" for api in apis]
+    reads = [f"{functions}/", f"{addresses['endpoint']}/_trackops/faults", f"{addresses['issuer']}/.well-known/jwks.json",
+             *documents]
     archive = "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="  # an empty one
     body = {"FunctionName": "evil", "Runtime": "provided.al2023", "Handler": "bootstrap", "Code": {"ZipFile": archive},
             "Role": "arn:aws:iam::000000000000:role/any"}
     socket = f"ws{addresses['endpoint'].removeprefix('http')}/_aws/execute-api/none/v1"
-    attacker = Attacker({"write": functions, "body": body, "read": reads, "socket": socket})
+    attacker.targets = {"write": functions, "body": body, "read": reads, "socket": socket}
 
     def made():
         return re.findall(r'"FunctionName": ?"(evil[^"]*)"', ask("GET", f"{functions}/")[1])
@@ -169,6 +171,10 @@ def check(addresses):
         expect(set(found) == {*reads, socket}, f"the page of {name} tried everything")
         expect(not any(found.values()), f"the page of {name} read nothing")
         expect(made() == [], f"the page of {name} made no function")
+
+    found = attacker.attack_from(SHOP)
+    expect({address for address in found if found[address]} == set(documents), "CorsOrigin's page read the APIs alone")
+    expect(made() == [], "and it made no function")
 
     for address in reads:
         page = shown(address.replace("127.0.0.1", EVIL))
@@ -185,8 +191,9 @@ def check(addresses):
 def main():
     if sys.argv[1:] == ["--find"]:
         return print(chromium())
-    with Cloud("browser", "--faults") as cloud:
-        check(cloud.addresses)
+    attacker = Attacker()
+    with Cloud("browser", "--faults", "--parameter", f"CorsOrigin=http://{SHOP}:{attacker.port}") as cloud:
+        check(cloud.addresses, attacker)
 
 
 if __name__ == "__main__":
