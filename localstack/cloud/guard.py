@@ -1,10 +1,10 @@
-"""Refuses what a web page sends: any page in a developer's browser can reach a port of 127.0.0.1.
+"""Refuses what web pages send: every page in a developer's browser can reach a port of 127.0.0.1.
 
-A page of another origin may send requests that it cannot read the answer of, and that alone would run
-a function of its own here. A page whose name is made to lead to 127.0.0.1 (DNS rebinding) could read
-the answers, too. Browsers say in three headers where a request comes from; programs leave two of
-them out and name this machine in `Host`. `src/guard.rs` does the same for the runner's own ports, and
-`guard_cases.json` is tested against both.
+A page of another origin may send requests, though it cannot read the answers. That is enough to create
+a function here and run it. A page whose own name leads to 127.0.0.1 (DNS rebinding) could read the
+answers too. Three headers tell where a request comes from. Programs send only `Host`, and it names
+this machine. `src/guard.rs` has the same rules for the runner's own ports; `guard_cases.json` is
+tested against both.
 """
 
 import http.server

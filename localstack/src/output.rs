@@ -58,7 +58,8 @@ fn print(to: &mut impl Write, line: fmt::Arguments) -> io::Result<()> {
 }
 
 /// `text` for a terminal. Control characters (but not new lines and tabs) and format characters, which are invisible
-/// or change the direction of text, become `\u009b` and the like. JSON writes them so, so a line of JSON keeps its meaning.
+/// or change the direction of text, become `\u009b` and the like. That is JSON's way to write them, so a line of JSON
+/// keeps its meaning.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
