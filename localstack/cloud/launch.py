@@ -4,7 +4,8 @@
     python launch.py --port 4566 --state-dir target/local/default/cloud
 
 Ready when GET /_ministack/ready answers 200. SIGTERM or SIGINT stops it and every function it
-started, and writes its state into the state directory, from which the next start continues.
+started, and writes its state into the state directory, from which the next start continues. What a
+web page sends is refused (guard.py).
 Needs the packages of requirements.txt.
 """
 
@@ -36,6 +37,9 @@ def arguments():
     parser.add_argument("--region", default=REGION, help=f"AWS region to be (default: {REGION})")
     parser.add_argument(
         "--faults", action="store_true", help="enable the fault injection API at /_trackops/faults"
+    )
+    parser.add_argument(
+        "--apis", type=Path, help="JSON file whose `origin` names the web pages that may call the APIs"
     )
     parser.add_argument(
         "--parent-pid", type=int, help="stop when the process with this id is gone (for tests)"
@@ -173,12 +177,14 @@ def main():
 
     import faults
     import functions
+    import guard
     import patches
 
     functions.start_as_on_aws(hidden=settings(options))
     if not options.unpatched:
         patches.apply()
     app = faults.install(app) if options.faults else faults.refuse(app)
+    app = guard.install(app, options.apis)
 
     # Functions go first: a request that waits for one would hold up the end until it answers.
     asyncio.run(serve(options, app, before_stop=functions.stop_all))

@@ -27,6 +27,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from guard import refusal
+
 HERE = Path(__file__).parent
 WAIT_SECONDS = 180  # what comes at all comes in a moment, on a quiet machine
 NEVER_SECONDS = 3  # what has not come by then does not come, from the cloud without patches
@@ -210,6 +212,7 @@ class Cloud:
         self.process = subprocess.Popen(
             [sys.executable, HERE / "launch.py", "--port", str(self.port), "--log-level=ERROR"]
             + ["--state-dir", f"{self.directory.name}/state", "--parent-pid", str(self.parent)]
+            + ["--apis", f"{self.directory.name}/apis.json"]
             + list(self.options),
             env={**os.environ, "A_PRIVATE_VARIABLE": "of the developer"},
         )
@@ -227,15 +230,18 @@ class Cloud:
         self.stop(signal.SIGKILL)
         self.directory.cleanup()
 
-    def http(self, method, path, content=None):
+    def http(self, method, path, content=None, headers=()):
+        response, text = self.ask(method, path, content, headers)
+        return response.status, json.loads(text) if text else None
+
+    def ask(self, method, path, content=None, headers=()):
         body = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(self.url + path, body, method=method)
+        request = urllib.request.Request(self.url + path, body, dict(headers), method=method)
         try:
             response = urllib.request.urlopen(request, timeout=WAIT_SECONDS)
         except urllib.error.HTTPError as error:
             response = error
-        text = response.read()
-        return response.status, json.loads(text) if text else None
+        return response, response.read()
 
     def client(self, service):
         return boto3.client(
@@ -760,6 +766,109 @@ class Faults(unittest.TestCase):
             self.assertEqual(plain.http(method, "/_trackops/faults", {})[0], 404)
 
 
+class Guard(unittest.TestCase):
+    """What a web page in the developer's browser sends. `.ci/browser.py` shows it with a real one."""
+
+    EVIL = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+
+    def setUp(self):
+        self.apis = Path(patched.directory.name) / "apis.json"
+        self.addCleanup(self.apis.unlink, missing_ok=True)
+
+    def test_the_headers_of_pages_are_told_from_those_of_programs(self):
+        table = json.loads((HERE / "guard_cases.json").read_text())
+        for case in table["cases"]:
+            reason = refusal(case["headers"], lambda origin: origin == table["mayCall"])
+            with self.subTest(case["is"]):
+                named = reason and reason.removeprefix("The ").split(" header was refused: ")[0]
+                self.assertEqual(named, case["refused"])
+
+    def test_a_page_of_another_site_makes_no_function_and_runs_none(self):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("bootstrap", BOOTSTRAP)
+        code = {"ZipFile": base64.b64encode(archive.getvalue()).decode()}
+        function = {"FunctionName": "evil", "Runtime": "provided.al2023", "Handler": "bootstrap", "Code": code}
+        function["Role"] = "arn:aws:iam::000000000000:role/any"
+        # What a browser sends without asking first.
+        headers = {"Content-Type": "text/plain;charset=UTF-8", **self.EVIL}
+        status, told = patched.http("POST", "/2015-03-31/functions", function, headers)
+        self.assertEqual(status, 403, told)
+        self.assertIn("The Origin header was refused: ", told["message"])
+        before = len(patched.events("echo"))
+        path = "/2015-03-31/functions/test-echo/invocations"
+        self.assertEqual(patched.http("POST", path, {}, headers)[0], 403)
+        self.assertEqual(len(patched.events("echo")), before)
+        names = [each["FunctionName"] for each in patched.client("lambda").list_functions()["Functions"]]
+        self.assertNotIn("evil", names)
+
+    def test_a_page_reads_nothing_by_a_name_that_leads_here(self):
+        for host in (f"evil.example:{patched.port}", f"0.0.0.0:{patched.port}"):
+            for path in ("/2015-03-31/functions/", "/_trackops/faults", "/_ministack/ready"):
+                status, told = patched.http("GET", path, headers={"Host": host})
+                self.assertEqual(status, 403, told)
+                self.assertIn("The Host header was refused: ", told["message"])
+
+    def test_the_names_of_this_machine_are_answered(self):
+        for name in ("localhost", "bucket.localhost", "[::1]"):
+            headers = {"Host": f"{name}:{patched.port}"}
+            self.assertEqual(patched.ask("GET", "/_ministack/ready", headers=headers)[0].status, 200)
+
+    def test_no_answer_may_be_read_by_every_page(self):
+        own = {"Origin": patched.url, "Sec-Fetch-Site": "same-origin"}
+        for headers in ({}, own):
+            for method in ("GET", "OPTIONS"):
+                answer, _ = patched.ask(method, "/2015-03-31/functions/", headers=headers)
+                self.assertEqual(answer.status, 200)
+                told = [name for name in answer.headers if name.lower().startswith("access-control")]
+                self.assertEqual(told, [])
+
+    def test_pages_of_the_origin_that_the_user_named_call_the_apis_and_nothing_else(self):
+        shop = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"}
+
+        def asked(path):
+            return patched.http("POST", path, {}, shop)[0]
+
+        self.assertEqual(asked(patched.api("/echo")), 403)
+        self.apis.write_text(json.dumps({"origin": "https://shop.example"}))
+        self.assertEqual(asked(patched.api("/echo")), 200)
+        self.assertEqual(asked("/2015-03-31/functions/test-echo/invocations"), 403)
+        self.apis.write_text(json.dumps({"origin": None}))
+        self.assertEqual(asked(patched.api("/echo")), 403)
+
+    def test_a_page_opens_no_web_socket(self):
+        gateway = patched.client("apigatewayv2")
+        api = gateway.create_api(Name="ws", ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action")
+        gateway.create_stage(ApiId=api["ApiId"], StageName="v1")
+
+        def opened(*headers):
+            lines = [
+                f"GET /_aws/execute-api/{api['ApiId']}/v1 HTTP/1.1",
+                f"Host: 127.0.0.1:{patched.port}",
+                "Upgrade: websocket",
+                "Connection: Upgrade",
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+                *headers,
+            ]
+            with socket.create_connection(("127.0.0.1", patched.port), WAIT_SECONDS) as connection:
+                connection.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+                return int(connection.makefile("rb").readline().split()[1])
+
+        self.assertEqual(opened(), 101)
+        self.assertEqual(opened("Origin: https://evil.example"), 403)
+
+    def test_a_page_reaches_no_function_by_its_runtime_api(self):
+        api = patched.invoke({})["env"]["AWS_LAMBDA_RUNTIME_API"]
+        path = "/2018-06-01/runtime/invocation/none/response"
+        for name, value in {**self.EVIL, "Host": "evil.example"}.items():
+            request = urllib.request.Request(f"http://{api}{path}", b"{}", {name: value})
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request, timeout=WAIT_SECONDS)
+            self.assertEqual(refused.exception.code, 403)
+            self.assertIn(f"The {name} header was refused: ", refused.exception.read().decode())
+
+
 class Launcher(unittest.TestCase):
     def cloud(self, **options):
         cloud = Cloud(**options)
@@ -773,13 +882,14 @@ class Launcher(unittest.TestCase):
         self.assertEqual({name for name in seen - allowed if not name.startswith("AWS_")}, set())
 
     def test_it_answers_on_the_loopback_interface_only(self):
+        patched.invoke({})  # so that there is a port of the Runtime API too
+        sockets = {os.readlink(file) for file in Path(f"/proc/{patched.process.pid}/fd").iterdir()}
         listening = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
-        addresses = {
-            line.split()[1].rsplit(":", 1)[0]
-            for line in listening.splitlines()
-            if line.split()[1].endswith(f":{patched.port:04X}") and line.split()[3] == "0A"
-        }
-        self.assertEqual(addresses, {"0100007F"})
+        lines = [line.split() for line in listening.splitlines()]
+        own = [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
+        self.assertIn(f"0100007F:{patched.port:04X}", own)
+        self.assertGreater(len(own), 1, "a Runtime API listens too")
+        self.assertEqual({address.rsplit(":", 1)[0] for address in own}, {"0100007F"})
 
     def test_a_taken_port_is_refused(self):
         second = subprocess.run(

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use crate::http::Http;
 use crate::instance::{Instance, REGION, as_pid, workspace};
+use crate::proxy::Apis;
 
 const READY_WITHIN: Duration = Duration::from_secs(300);
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
@@ -46,6 +47,8 @@ impl Cloud {
             .arg(workspace().join("localstack/cloud/launch.py"))
             .args(["--port", &port.to_string(), "--region", REGION, "--state-dir"])
             .arg(&state)
+            .arg("--apis")
+            .arg(instance.path(Apis::FILE))
             .args(["--parent-pid", &std::process::id().to_string()])
             .args(faults.then_some("--faults"))
             .stdin(Stdio::null())

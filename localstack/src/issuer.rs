@@ -30,7 +30,8 @@ pub fn publish(
     })
     .to_string();
     let keys = jwks(signers).to_string();
-    serve(listener, move |request| {
+    let no_page = |_: &str| false;
+    serve(listener, no_page, move |request| {
         let document = match request.uri().path() {
             "/.well-known/openid-configuration" => Some(discovery.clone()),
             JWKS_PATH => Some(keys.clone()),

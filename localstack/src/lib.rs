@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod demo;
 pub mod env;
 pub mod functions;
+pub mod guard;
 pub mod http;
 pub mod instance;
 pub mod issuer;

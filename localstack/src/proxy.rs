@@ -16,6 +16,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::{Deserialize, Serialize};
 
+use crate::guard;
 use crate::instance::Instance;
 
 pub type Body = BoxBody<Bytes, hyper::Error>;
@@ -27,6 +28,8 @@ pub struct Apis {
     pub inventory: String,
     pub relay: String,
     pub payments: String,
+    /// The origin whose pages may call the APIs from a browser: the parameter `CorsOrigin`.
+    pub origin: Option<String>,
 }
 
 impl Apis {
@@ -45,7 +48,12 @@ pub fn forward(
     let client = Client::builder(TokioExecutor::new())
         .pool_idle_timeout(std::time::Duration::from_secs(30))
         .build(connector);
-    serve(listener, move |request| {
+    let apis = instance.clone();
+    let may_call = move |origin: &str| {
+        let apis = apis.read::<Apis>(Apis::FILE).ok().flatten();
+        apis.and_then(|apis| apis.origin).is_some_and(|ours| ours.eq_ignore_ascii_case(origin))
+    };
+    serve(listener, may_call, move |request| {
         let (client, instance) = (client.clone(), instance.clone());
         async move {
             pass_on(request, &client, &instance, choose).await.unwrap_or_else(|error| {
@@ -120,8 +128,13 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: String) -> R
     response
 }
 
-/// Serves HTTP/1.1 in the background, until the process ends.
-pub fn serve<H, F>(listener: TcpListener, handler: H) -> Result<()>
+/// Serves HTTP/1.1 in the background, until the process ends. Refuses what web pages send, but for those of an origin
+/// that `may_call`.
+pub fn serve<H, F>(
+    listener: TcpListener,
+    may_call: impl Fn(&str) -> bool + Clone + Send + 'static,
+    handler: H,
+) -> Result<()>
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
@@ -136,10 +149,15 @@ where
                 continue;
             };
             let _ = connection.set_nodelay(true);
-            let handler = handler.clone();
+            let (handler, may_call) = (handler.clone(), may_call.clone());
             let service = service_fn(move |request| {
-                let answer = handler(request);
-                async move { Ok::<_, Infallible>(answer.await) }
+                let answer = guard::check(request.headers(), &may_call).map(|()| handler(request));
+                async move {
+                    Ok::<_, Infallible>(match answer {
+                        Ok(answer) => answer.await,
+                        Err(reason) => problem(StatusCode::FORBIDDEN, reason),
+                    })
+                }
             });
             // It does not matter if a client closes the connection.
             tokio::spawn(
@@ -154,6 +172,34 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Http;
+
+    #[tokio::test]
+    async fn a_port_of_the_runner_answers_programs_and_refuses_pages_of_other_origins() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let may_call = |origin: &str| origin == "https://shop.example";
+        let done = |_| async { answer(StatusCode::OK, "text/plain", "done".to_owned()) };
+        serve(listener, may_call, done).unwrap();
+        let http = Http::new();
+        let asked = async |name: &str, value: &str| {
+            let request = Request::post(&url).header(name, value);
+            http.send(request, b"{}".to_vec()).await.unwrap()
+        };
+        assert_eq!(asked("accept", "*/*").await.text(), "done");
+        assert_eq!(asked("origin", "https://shop.example").await.text(), "done");
+        for (name, value) in [
+            ("Host", "evil.example"),
+            ("Origin", "https://evil.example"),
+            ("Sec-Fetch-Site", "cross-site"),
+        ] {
+            let refused = asked(name, value).await;
+            assert_eq!(refused.status, StatusCode::FORBIDDEN, "{name}");
+            let body = refused.json().unwrap();
+            let detail = body["detail"].as_str().unwrap();
+            assert!(detail.starts_with(&format!("The {name} header was refused: ")), "{detail}");
+        }
+    }
 
     #[test]
     fn path_and_query_are_forwarded_byte_for_byte() {

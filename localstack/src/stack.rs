@@ -265,7 +265,7 @@ pub async fn outputs(instance: &Instance, aws: &Aws) -> Result<Outputs> {
 ///
 /// # Errors
 /// When the template lacks an output that says so.
-pub fn apis(outputs: &Outputs, endpoint: &str) -> Result<Apis> {
+pub fn apis(outputs: &Outputs, endpoint: &str, origin: Option<&String>) -> Result<Apis> {
     let output = |name: &str| {
         outputs.get(name).with_context(|| format!("template.yaml has no output {name}"))
     };
@@ -278,6 +278,7 @@ pub fn apis(outputs: &Outputs, endpoint: &str) -> Result<Apis> {
         inventory: address("InventoryApiId")?,
         relay: address("RelayApiId")?,
         payments: address("PaymentsApiId")?,
+        origin: origin.filter(|origin| !origin.is_empty()).cloned(),
     })
 }
 

@@ -157,7 +157,8 @@ async fn bring_up(instance: &Instance, options: &Up, program: PathBuf) -> Result
     if kafka.is_some() {
         instance.write(topics::FILE, &mappings)?;
     }
-    instance.write(Apis::FILE, &stack::apis(&outputs, &endpoints.endpoint)?)?;
+    let apis = stack::apis(&outputs, &endpoints.endpoint, parameters.get("CorsOrigin"))?;
+    instance.write(Apis::FILE, &apis)?;
 
     seed(instance).await?;
     if !options.no_demo {

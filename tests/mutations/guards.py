@@ -28,8 +28,8 @@ def lib(package):
     return lambda name: Test(f"trackops-{package}", "lib", name)
 
 
-domain, aws, lambda_, orders, inventory, payments, relay = map(
-    lib, ("domain", "aws", "lambda", "orders", "inventory", "payments", "relay")
+domain, aws, lambda_, orders, inventory, payments, relay, local = map(
+    lib, ("domain", "aws", "lambda", "orders", "inventory", "payments", "relay", "local")
 )
 
 
@@ -85,6 +85,8 @@ RUN = "functions/orders/src/saga.rs"
 PUBLISH = "functions/relay/src/publish.rs"
 RELAY_EVENTS = "functions/relay/src/relay_events.rs"
 WEBHOOK = "functions/payments/src/signature.rs"
+LAUNCHER_GUARD = "localstack/src/guard.rs"
+LAUNCHER_OUTPUT = "localstack/src/output.rs"
 SAGA = "infra/saga.asl.json"
 TEMPLATE = "template.yaml"
 
@@ -1189,6 +1191,37 @@ GUARDS = [
         ".filter(|sku| !self.lacks(sku, now))",
         ".filter(|sku| !self.lacks(sku, now) && self.get(sku, now).is_none())",
         orders("recent::tests::who_asks_how_a_product_is_now_is_not_told_how_it_was"),
+    ),
+    # A developer's machine.
+    Guard(
+        "a name that a page made to lead here is not taken", LAUNCHER_GUARD,
+        'name.ends_with(".localhost")',
+        'name.ends_with("localhost") || name.ends_with(".example")',
+        local("guard::tests::the_headers_of_pages_are_told_from_those_of_programs"),
+    ),
+    Guard(
+        "a page of another origin is not answered", LAUNCHER_GUARD,
+        '*origin != format!("http://{host}")',
+        'origin.is_empty()',
+        local("guard::tests::the_headers_of_pages_are_told_from_those_of_programs"),
+    ),
+    Guard(
+        "a page of another port is not answered", LAUNCHER_GUARD,
+        '["none", "same-origin"]',
+        '["none", "same-origin", "same-site"]',
+        local("guard::tests::the_headers_of_pages_are_told_from_those_of_programs"),
+    ),
+    Guard(
+        "the runner's ports ask before they answer", "localstack/src/proxy.rs",
+        "guard::check(request.headers(), &may_call).map(|()| handler(request))",
+        "guard::check(&HeaderMap::new(), &may_call).or(Ok(())).map(|()| handler(request))",
+        local("proxy::tests::a_port_of_the_runner_answers_programs_and_refuses_pages_of_other_origins"),
+    ),
+    Guard(
+        "what a log says does not steer the terminal", LAUNCHER_OUTPUT,
+        '|| !character.is_control() &&',
+        '|| !character.is_ascii_control() &&',
+        local("output::tests::what_a_terminal_obeys_is_shown_and_not_done"),
     ),
     # The template.
     Guard(
