@@ -8,8 +8,10 @@ use trackops_domain::reservation::{Line, ReservationState};
 use trackops_domain::{Cause, OrderId, Timestamp};
 use trackops_lambda::task::TaskError;
 
-/// The hold lasts this much longer than the payment deadline, so that a payment in time always finds its stock.
-const GRACE: Duration = Duration::from_secs(300);
+/// The hold lasts this much longer than the payment deadline, so that a payment in time always finds its stock, also
+/// when the steps behind it are in trouble for an hour and more. Who does not pay keeps no units by this: the order's
+/// own deadline comes first, and releases the hold.
+const GRACE: Duration = Duration::from_secs(2 * 60 * 60);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,9 +44,8 @@ pub async fn handle(inventory: &Inventory, input: Input) -> Result<Output, TaskE
             let missing: Vec<_> = missing.collect();
             Err(TaskError::outcome("OutOfStock", format!("not enough of {}", missing.join(", "))))
         }
-        S::Released => {
-            Err(TaskError::outcome("OrderCancelling", "the reservation was released before"))
-        }
+        // By a run that gave the order up, or by somebody who deleted the hold of an order that is not paid yet.
+        S::Released => Err(TaskError::outcome("ReservationLost", "the hold was released before")),
         S::Expired => Err(TaskError::outcome("ReservationLost", "the hold has expired")),
     }
 }

@@ -6,14 +6,18 @@ use trackops_aws::orders::Orders;
 use trackops_domain::event::Data;
 use trackops_domain::order::OrderStatus;
 use trackops_domain::payment::PaymentState;
-use trackops_domain::{Event, OrderId};
+use trackops_domain::{Event, OrderId, Timestamp};
 
 use crate::saga::Sagas;
 
 pub async fn handle(orders: &Orders, sagas: &Sagas, event: Event) -> Result<(), StoreError> {
     let Some(order_id) = sent_on(&event.data) else { return Ok(()) };
     match orders.find(&order_id).await? {
-        Some(order) => sagas.run(&order, event.as_cause()).await,
+        Some(order) => {
+            // If this run fails, the recovery must not wait for the payment deadline.
+            orders.hasten(&order, Timestamp::now()).await?;
+            sagas.run(&order, event.as_cause()).await
+        }
         None => Err(StoreError::corrupt(format!("event {} is of no order", event.id))),
     }
 }

@@ -46,10 +46,14 @@ pub async fn handle(
     let mut payment = payments.intend(intended).await?;
     // Asked even if another run is asking now, or died while it asked: under the same key there is only one charge.
     if let (PaymentState::Charging, Some(intent)) = (payment.state, &payment.intent) {
-        if payment.is_overdue(Timestamp::now()) {
-            return Err(payment_overdue());
-        }
-        let fact = match ask(provider, &input.order_id, intent).await? {
+        // After the deadline the provider is asked for nothing new, only for what became of the charge: it may have
+        // been paid in time, and its answer got lost.
+        let charge = if payment.is_overdue(Timestamp::now()) {
+            look(provider, &input.order_id).await?.ok_or_else(payment_overdue)?
+        } else {
+            ask(provider, &input.order_id, intent).await?
+        };
+        let fact = match charge {
             Charge::Paid => Fact::ProviderPaid,
             Charge::Declined => Fact::ProviderDeclined,
             Charge::Pending => Fact::ProviderPending,
@@ -98,9 +102,53 @@ async fn ask(
     }
 }
 
+/// What a charge that was made before has become. `None`: it has no outcome, or was never made.
+async fn look(provider: &impl Provider, key: &OrderId) -> Result<Option<Charge>, TaskError> {
+    let found = provider.find(key).await.map_err(TaskError::busy)?;
+    Ok(found.filter(|charge| *charge != Charge::Pending))
+}
+
 pub(crate) fn record_error(error: RecordError) -> TaskError {
     match error {
         RecordError::Store(error) => error.into(),
         RecordError::NoPayment(_) | RecordError::Illegal(_) => TaskError::broken(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Void;
+
+    /// It knows of a charge what it was given, and must be asked for nothing else.
+    struct Knows(Option<Charge>);
+
+    impl Provider for Knows {
+        async fn charge(&self, _: &OrderId, _: &Intent) -> Result<Charge, ProviderError> {
+            panic!("a new charge after the deadline")
+        }
+
+        async fn find(&self, _: &OrderId) -> Result<Option<Charge>, ProviderError> {
+            Ok(self.0)
+        }
+
+        async fn void(&self, _: &OrderId) -> Result<Void, ProviderError> {
+            panic!("nothing is decided yet")
+        }
+
+        async fn refund(&self, _: &OrderId) -> Result<(), ProviderError> {
+            panic!("nothing is decided yet")
+        }
+    }
+
+    #[tokio::test]
+    async fn after_the_deadline_a_charge_counts_as_what_it_has_become_and_none_is_made() {
+        let key = OrderId::generate();
+        for known in [Some(Charge::Paid), Some(Charge::Declined)] {
+            assert_eq!(look(&Knows(known), &key).await.unwrap(), known);
+        }
+        for undecided in [Some(Charge::Pending), None] {
+            assert_eq!(look(&Knows(undecided), &key).await.unwrap(), None);
+        }
     }
 }

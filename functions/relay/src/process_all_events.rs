@@ -11,6 +11,7 @@ use trackops_aws::outbox::Unpublished;
 use trackops_aws::waiting::{Place, waiting};
 use trackops_domain::Timestamp;
 use trackops_lambda::cursor::Cursors;
+use trackops_lambda::error::chain;
 use trackops_lambda::http::{Answer, Call, body, json};
 use trackops_lambda::identity::Role;
 use trackops_lambda::input::{Object, integer, parsed, text};
@@ -106,7 +107,15 @@ async fn process(
     let (mut processed, mut tried) = (Processed::default(), 0);
     while tried < batch_size && Instant::now() < until {
         let count = AGGREGATES.min(batch_size - tried);
-        let (items, next) = waiting(&tables, before, after.as_ref(), count).await?;
+        let (items, next) = match waiting(&tables, before, after.as_ref(), count).await {
+            Ok(page) => page,
+            // The caller learns what was done, and where to go on.
+            Err(error) if tried > 0 => {
+                tracing::error!(error = chain(&error), "not read");
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut ends = next.is_none();
         let mut chosen = Vec::new();
         for waiting in items {

@@ -43,13 +43,23 @@ const BATCH: usize = 100;
 #[serde(rename_all = "camelCase")]
 pub struct Input {
     older_than_seconds: Option<u64>,
-    #[serde(flatten)]
-    part: Option<Part>,
+    part: Option<usize>,
+    of: Option<usize>,
+}
+
+impl Input {
+    fn share(&self) -> Result<Option<Part>, String> {
+        match (self.part, self.of) {
+            (None, None) => Ok(None),
+            (Some(part), Some(of)) => Ok(Some(Part { part, of })),
+            _ => Err("part and of go together".to_owned()),
+        }
+    }
 }
 
 /// Several invocations can share the shards; this is the part of one of them: `{"part": 0, "of": 4}`,
 /// `{"part": 1, "of": 4}`...
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     part: usize,
     of: usize,
@@ -102,7 +112,8 @@ async fn sweep(
     budget: Duration,
 ) -> Result<Swept, TaskError> {
     let age = input.older_than_seconds.map_or(STREAM_HAS, Duration::from_secs);
-    let shards = shards(outboxes.all().len(), input.part).map_err(TaskError::broken)?;
+    let share = input.share().map_err(TaskError::broken)?;
+    let shards = shards(outboxes.all().len(), share).map_err(TaskError::broken)?;
     let turn = |(table, shard): (usize, u32)| {
         let table = outboxes.all().get(table)?;
         Some(Turn { table, shard, next: Page::default() })
@@ -305,10 +316,15 @@ mod tests {
     #[test]
     fn the_schedule_sweeps_all_and_an_operator_may_say_what() {
         let input: Input = serde_json::from_str(r#"{"time": "2026-11-28T12:00:00Z"}"#).unwrap();
-        assert!(input.part.is_none() && input.older_than_seconds.is_none());
+        assert_eq!((input.share(), input.older_than_seconds), (Ok(None), None));
         let input: Input =
             serde_json::from_str(r#"{"part": 1, "of": 4, "olderThanSeconds": 0}"#).unwrap();
-        let Part { part, of } = input.part.unwrap();
-        assert_eq!((part, of, input.older_than_seconds), (1, 4, Some(0)));
+        let share = Some(Part { part: 1, of: 4 });
+        assert_eq!((input.share(), input.older_than_seconds), (Ok(share), Some(0)));
+        // A share that cannot be read must not become everything.
+        let odd = |input| serde_json::from_str::<Input>(input).map(|input| input.share());
+        assert!(odd(r#"{"part": "0", "of": 4}"#).is_err());
+        assert!(odd(r#"{"part": 0}"#).unwrap().is_err());
+        assert!(odd(r#"{"of": 4}"#).unwrap().is_err());
     }
 }

@@ -1,9 +1,10 @@
 //! The `orders` table: orders, and which of them somebody has to look at.
 
-use trackops_domain::order::{Author, Fact, Order};
+use trackops_domain::order::{Author, Fact, Order, STUCK_AFTER};
 use trackops_domain::{Event, IllegalMove, OrderId, Schema, Timestamp, event::Cause};
 
 use crate::aggregate::{Aggregate, Table, Write};
+use crate::due::Due;
 use crate::error::StoreError;
 use crate::order_list;
 
@@ -59,6 +60,16 @@ impl Orders {
 
     pub const fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// The order is due soon, because its payment has answered: if the run that follows fails, the recovery must not
+    /// wait for the payment deadline.
+    pub async fn hasten(&self, order: &Order, now: Timestamp) -> Result<(), StoreError> {
+        let soon = now.plus(STUCK_AFTER);
+        let Some(later) = order.due_at().filter(|due_at| *due_at > soon) else { return Ok(()) };
+        // If it has moved on, it is due by itself.
+        self.table.postpone(&Due::new(Order::key(&order.id), later), soon).await?;
+        Ok(())
     }
 
     pub async fn find(&self, id: &OrderId) -> Result<Option<Order>, StoreError> {

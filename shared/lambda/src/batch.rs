@@ -13,7 +13,7 @@ use aws_types::SdkConfig;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt;
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -169,7 +169,9 @@ where
         };
         judged.instrument(journey)
     });
-    let failed: usize = try_join_all(judged).await?.into_iter().sum();
+    // All have their turn before one that cannot be handed over fails the batch.
+    let judged: Vec<Result<usize, RecordError>> = join_all(judged).await;
+    let failed: usize = judged.into_iter().sum::<Result<_, _>>()?;
     tracing::info!(records = records.len(), failed, "batch");
     Ok(())
 }
@@ -348,6 +350,18 @@ mod tests {
         let full = Kept { full: true, ..Kept::default() };
         assert!(from_topics(&records(&[good.as_bytes()]), &picky, TIME, &full).await.is_ok());
         assert!(from_topics(&records(&[fails.as_bytes()]), &picky, TIME, &full).await.is_err());
+
+        // All others have had their turn by then, also those that take longer.
+        let handled = std::sync::atomic::AtomicUsize::new(0);
+        let slow = async |event: Event| {
+            tokio::task::yield_now().await;
+            picky(event).await?;
+            handled.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, RecordError>(())
+        };
+        let batch = [b"{ no JSON".as_slice(), good.as_bytes(), good.as_bytes()];
+        assert!(from_topics(&records(&batch), &slow, TIME, &full).await.is_err());
+        assert_eq!(handled.into_inner(), 2);
     }
 
     #[tokio::test]

@@ -130,8 +130,16 @@ async fn the_due_index_follows_the_status() {
     assert!(due(deadline).await.is_empty(), "due before its deadline");
     assert_eq!(due(just_after(deadline)).await, [id]);
 
+    // Its payment has answered: if the run that follows fails, another one is not far.
+    let awaiting = orders.find(&id).await.unwrap().unwrap();
+    for _ in 0..2 {
+        orders.hasten(&awaiting, Timestamp::now()).await.unwrap();
+    }
+    assert_eq!(due(Timestamp::now().plus(Duration::from_secs(61))).await, [id]);
+
     record(Fact::CancelRequested).await;
     assert_eq!(due(deadline).await, [id], "a cancellation waits for its payment's deadline");
+    orders.hasten(&awaiting, Timestamp::now()).await.unwrap();
 
     record(Fact::Compensated(Reason::CancelledByCustomer)).await;
     assert!(due(Timestamp::now().plus(Duration::from_secs(10_000))).await.is_empty());
