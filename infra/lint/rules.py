@@ -132,9 +132,8 @@ def services_act_for_this_account_only(resources):
     for name, statement in [*statements(resources), *keys]:
         principal = statement.get("Principal")
         services = many(principal.get("Service")) if isinstance(principal, dict) else []
-        conditions = statement.get("Condition", {}).values()
-        of = {key for condition in conditions for key in condition}
-        if set(services) - {"lambda.amazonaws.com"} and not of & {"aws:SourceAccount", "aws:SourceArn"}:
+        of_account = {"aws:SourceAccount", "aws:SourceArn"} & condition_keys(statement)
+        if set(services) - {"lambda.amazonaws.com"} and not of_account:
             yield (
                 name,
                 f"lets {', '.join(services)} act for any account: set a Condition on aws:SourceAccount",
@@ -145,8 +144,7 @@ def writers_say_which_kinds_of_item(resources):
     for name, statement in statements(resources):
         writes = {"dynamodb:PutItem", "dynamodb:UpdateItem"} & set(many(statement.get("Action")))
         mixed = [table for table in map(text, many(statement.get("Resource"))) if table in OF_SEVERAL_KINDS]
-        conditions = statement.get("Condition", {}).values()
-        if writes and mixed and not any("dynamodb:LeadingKeys" in each for each in conditions):
+        if writes and mixed and "dynamodb:LeadingKeys" not in condition_keys(statement):
             yield name, f"may write any item of {', '.join(mixed)}: set a Condition on dynamodb:LeadingKeys"
 
 
@@ -181,6 +179,11 @@ def statements(resources):
     ):
         for name, values in of_type(resources, f"AWS::{kind}"):
             yield from ((name, each) for each in many(values["PolicyDocument"]["Statement"]))
+
+
+def condition_keys(statement):
+    """What the conditions of a statement are about."""
+    return {key for condition in statement.get("Condition", {}).values() for key in condition}
 
 
 def is_wide(resource):

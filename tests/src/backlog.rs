@@ -12,14 +12,19 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
+use trackops_aws::aggregate::Table;
+use trackops_domain::order::Order;
+use trackops_testkit::aws_at;
 
-use crate::lambda::serve;
+use crate::lambda::{Environment, environment, serve};
 
 /// "Single-digit milliseconds", as AWS says of DynamoDB, and somewhat more for EventBridge.
 const DYNAMODB_TAKES: Duration = Duration::from_millis(5);
 const EVENTBRIDGE_TAKES: Duration = Duration::from_millis(20);
 
-const SHARDS: usize = 8;
+pub const SHARDS: usize = 8;
+
+const REGION: &str = "eu-central-1";
 
 /// What DynamoDB refuses to read, at every try.
 #[derive(Clone, Debug, Default)]
@@ -51,17 +56,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Backlog {
-    pub fn with(faults: Faults) -> Self {
-        Self { faults, ..Self::default() }
+    /// A backlog of so many orders like this one, and the environment in which `sweep-outbox` finds it.
+    pub async fn of(
+        items: usize,
+        like: &Order,
+        faults: Faults,
+    ) -> Result<(Arc<Self>, Environment)> {
+        let aws = Arc::new(Self { faults, ..Self::default() });
+        let endpoint = aws.clone().serve().await?;
+        Table::at(&aws_at(&endpoint, REGION), "orders".to_owned()).create(like).await?;
+        aws.fill(items)?;
+        let mut environment = environment("sweep-outbox", REGION, endpoint);
+        let of_sweeper = [
+            ("TABLES", "orders,inventory,payments"),
+            ("RELAY_TABLE", "relay"),
+            ("EVENT_BUS", "bus"),
+        ];
+        environment.extend(of_sweeper.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        Ok((aws, environment))
     }
 
-    pub async fn serve(self: Arc<Self>) -> Result<String> {
+    async fn serve(self: Arc<Self>) -> Result<String> {
         let (address, _) = serve(move |request| self.clone().answer(request)).await?;
         Ok(format!("http://{address}"))
     }
 
     /// Makes so many items like the one that was put.
-    pub fn fill(&self, items: usize) -> Result<()> {
+    fn fill(&self, items: usize) -> Result<()> {
         lock(&self.like).as_object_mut().context("no item was put")?.remove("pk");
         for number in 0..items {
             let key = key(number);

@@ -22,6 +22,9 @@ use tokio::time::timeout;
 
 pub type Environment = HashMap<String, String>;
 
+/// Lambda's limit of open files. Source: "Lambda quotas", Lambda Developer Guide.
+pub const DESCRIPTORS: u32 = 1024;
+
 /// An invocation that is not answered within this time is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -4,38 +4,21 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use trackops_aws::aggregate::Table;
 use trackops_domain::event::Cause;
 use trackops_domain::order::Order;
 use trackops_domain::{Timestamp, examples};
-use trackops_testkit::{aws_at, build};
-use trackops_tests::backlog::{Backlog, Faults, key};
-use trackops_tests::lambda::{Function, RuntimeApi, environment};
-
-/// Source: "Lambda quotas", Lambda Developer Guide.
-const DESCRIPTORS: u32 = 1024;
+use trackops_testkit::build;
+use trackops_tests::backlog::{Backlog, Faults, SHARDS, key};
+use trackops_tests::lambda::{DESCRIPTORS, Function, RuntimeApi};
 
 /// How many requests a function has under way at most, each with a connection (`shared/http`).
 const CONNECTIONS: usize = 128;
 
-const SHARDS: usize = 8;
-const REGION: &str = "eu-central-1";
-
 /// The answer of one sweep of a backlog of so many orders, or its error; and the backlog that it left.
 async fn sweep(items: usize, faults: Faults) -> (Result<Value, String>, Arc<Backlog>) {
-    let aws = Arc::new(Backlog::with(faults));
-    let endpoint = aws.clone().serve().await.expect("a stand-in");
     let cause = Cause { correlation_id: "backlog".into(), causation_id: None, traceparent: None };
     let order = Order::place(examples::order(), Timestamp::now(), cause).expect("an order");
-    let table = Table::at(&aws_at(&endpoint, REGION), "orders".to_owned());
-    table.create(&order).await.expect("it is kept");
-    aws.fill(items).expect("an order was put");
-
-    let mut environment = environment("sweep-outbox", REGION, endpoint);
-    environment.extend(
-        [("TABLES", "orders,inventory,payments"), ("RELAY_TABLE", "relay"), ("EVENT_BUS", "bus")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
+    let (aws, environment) = Backlog::of(items, &order, faults).await.expect("a stand-in");
     let sweeper = build(&["--bin", "sweep-outbox"]).expect("it builds");
     let api = RuntimeApi::start().await.expect("a port");
     let _function =

@@ -1,6 +1,7 @@
 //! `GET /api/inventory/items/{id}` shows a product and its stock. Other services invoke it directly with
 //! `{"productIds"}`.
 
+use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use trackops_aws::inventory::Inventory;
 use trackops_domain::Sku;
@@ -16,7 +17,7 @@ pub async fn handle(inventory: &Inventory, call: Call) -> Answer {
     let sku: Sku = path_param(&call.request, "id", not_found)?;
     let item = inventory.find_item(&sku).await?.ok_or_else(not_found)?;
     let view = ItemView::of(item, call.caller.role).map_err(Problem::internal)?;
-    Ok(kept_by_caller(view.answer()))
+    Ok(kept_by_caller(view.answer(StatusCode::OK)))
 }
 
 #[derive(Deserialize)]

@@ -16,9 +16,8 @@ pub fn not_found() -> Problem {
 
 /// For operators and services.
 pub fn show(status: StatusCode, item: StockItem) -> Answer {
-    let version = item.version;
     let view = ItemView::of(item, Role::Operator).map_err(Problem::internal)?;
-    Ok(versioned(status, version, &view))
+    Ok(view.answer(status))
 }
 
 #[derive(Debug, Serialize)]
@@ -93,10 +92,10 @@ impl ItemView {
     }
 
     /// The answer, with an `ETag` that changes only when what the caller sees changes.
-    pub fn answer(&self) -> Response<Body> {
+    pub fn answer(&self, status: StatusCode) -> Response<Body> {
         match &self.stock {
-            Some(stock) => versioned(StatusCode::OK, stock.version, self),
-            None => tagged(json(StatusCode::OK, self)),
+            Some(stock) => versioned(status, stock.version, self),
+            None => tagged(json(status, self)),
         }
     }
 }
@@ -128,7 +127,9 @@ mod tests {
 
     #[test]
     fn the_etag_of_a_customer_does_not_move_with_what_others_order() {
-        let tag = |role, item| ItemView::of(item, role).unwrap().answer().headers()[ETAG].clone();
+        let tag = |role, item| {
+            ItemView::of(item, role).unwrap().answer(StatusCode::OK).headers()[ETAG].clone()
+        };
         let (before, after) = (item(9, 1), item(4, 2));
         let customer = tag(Role::Customer, before.clone());
         assert_eq!(customer, tag(Role::Customer, after.clone()));

@@ -63,11 +63,12 @@ pub(crate) async fn settle(
     let voided = payment.state == PaymentState::Voided && payment.intent.is_some();
     if voided || undecided {
         let void = match provider.void(&id).await {
+            Ok(void) => void,
             Err(ProviderError::Refused(why)) => {
                 tracing::warn!(order_id = %id, why, "the provider refuses a void");
                 Void::Undecided
             }
-            answer => answer.map_err(provider_error)?,
+            Err(error @ ProviderError::Unknown(_)) => return Err(TaskError::busy(error)),
         };
         match void {
             Void::NotTaken if !undecided => {}
@@ -77,25 +78,18 @@ pub(crate) async fn settle(
         }
     }
     if payment.state == PaymentState::Refunding {
-        let refund = provider.refund(&id).await;
-        if let Err(ProviderError::Refused(why)) = &refund {
-            let known = payment.refund_refused_since.is_some();
-            payment = record(Fact::RefundRefused).await?;
-            if !known {
-                // An alarm hangs on this line.
-                tracing::error!(order_id = %id, why, "the provider refuses a refund");
+        match provider.refund(&id).await {
+            Ok(()) => payment = record(Fact::ProviderRefunded).await?,
+            Err(ProviderError::Refused(why)) => {
+                let first = payment.refund_refused_since.is_none();
+                payment = record(Fact::RefundRefused).await?;
+                if first {
+                    // An alarm counts this line.
+                    tracing::error!(order_id = %id, why, "the provider refuses a refund");
+                }
             }
-            return Ok(payment);
+            Err(error @ ProviderError::Unknown(_)) => return Err(TaskError::busy(error)),
         }
-        refund.map_err(provider_error)?;
-        payment = record(Fact::ProviderRefunded).await?;
     }
     Ok(payment)
-}
-
-fn provider_error(error: ProviderError) -> TaskError {
-    match error {
-        ProviderError::Unknown(_) => TaskError::busy(error),
-        ProviderError::Refused(_) => TaskError::broken(error),
-    }
 }

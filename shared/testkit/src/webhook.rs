@@ -44,6 +44,13 @@ impl World {
         }
     }
 
+    /// The provider tells, signed now, what became of a charge.
+    pub async fn provider_says(&self, charge_key: &str, outcome: &str) -> Answer {
+        let body = json!({"chargeKey": charge_key, "outcome": outcome}).to_string();
+        let (secret, now) = (self.webhook_secret().await, unix_now());
+        self.post_webhook(now, &secret.sign(now, &body), &body).await
+    }
+
     /// Posts to the webhook as anybody could.
     pub async fn post_webhook(
         &self,

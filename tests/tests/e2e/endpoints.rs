@@ -592,8 +592,7 @@ async fn a_webhook_is_refused_for_its_signature_first_and_then_like_any_other_bo
     let kept = format!("{:?}", payment.expect("it is there").get("unread"));
     assert!(kept.contains("PARTIALLY_REFUNDED"), "{kept}");
 
-    let declined = json!({"chargeKey": order.order_id, "outcome": "DECLINED"}).to_string();
-    let contradiction = world.post_webhook(now, &secret.sign(now, &declined), &declined).await;
+    let contradiction = world.provider_says(&order.order_id, "DECLINED").await;
     assert_kind(&contradiction.expecting_problem(StatusCode::CONFLICT), "contradiction");
     world.books_balance(&tea, 5, &[&order.order_id]).await;
 }

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::StatusCode;
 use serde_json::json;
-use trackops_testkit::{Basket, Fault, World, eventually, unix_now};
+use trackops_testkit::{Basket, Fault, World, eventually};
 
 #[tokio::test]
 async fn an_order_is_reserved_paid_for_and_confirmed() {
@@ -150,10 +150,7 @@ async fn a_payment_that_the_provider_contradicts_is_parked_and_does_not_fail_the
     let basket = Basket::of(&tea, 2).paying_with("tok_declined");
     let id = world.customer.order(&basket).await.order_id;
     world.until_status(&id, &["REJECTED"]).await;
-    let (secret, now) = (world.webhook_secret().await, unix_now());
-    let notice = json!({"chargeKey": id, "outcome": "PAID"}).to_string();
-    let heard = world.post_webhook(now, &secret.sign(now, &notice), &notice).await;
-    heard.expecting(StatusCode::NO_CONTENT);
+    world.provider_says(&id, "PAID").await.expecting(StatusCode::NO_CONTENT);
 
     let pay = format!("PAY#{id}");
     eventually("the refused refund to be parked", async || {

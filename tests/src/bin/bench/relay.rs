@@ -26,7 +26,7 @@ const BATCH: u32 = 100;
 /// How many different batches there are; after the last one the first comes again.
 const BATCHES: u32 = 10;
 
-pub const REGION: &str = "eu-central-1";
+const REGION: &str = "eu-central-1";
 
 /// Both take turns, so that other load on the machine affects both alike.
 pub async fn measure(rounds: u32, batches: u32) -> Result<()> {

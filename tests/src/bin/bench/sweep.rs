@@ -9,16 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use trackops_aws::aggregate::Table;
 use trackops_local::say;
-use trackops_testkit::{aws_at, build};
+use trackops_testkit::build;
 
-use crate::relay::{REGION, order};
-use trackops_tests::backlog::Backlog;
-use trackops_tests::lambda::{Function, RuntimeApi, environment};
-
-/// Lambda's limit of open files. Source: "Lambda quotas", Lambda Developer Guide.
-const DESCRIPTORS: u32 = 1024;
+use crate::relay::order;
+use trackops_tests::backlog::{Backlog, Faults};
+use trackops_tests::lambda::{DESCRIPTORS, Function, RuntimeApi};
 
 /// A function with this much memory (MB) has one whole processor. Source: "Configure Lambda function memory", Lambda
 /// Developer Guide.
@@ -29,18 +25,8 @@ const SLICE: Duration = Duration::from_millis(20);
 
 pub async fn measure(items: usize, memory: u32) -> Result<()> {
     let sweeper = build(&["--release", "--bin", "sweep-outbox"])?;
-    let aws = Arc::<Backlog>::default();
-    let endpoint = aws.clone().serve().await?;
-    let table = Table::at(&aws_at(&endpoint, REGION), "orders".to_owned());
-    // One that was just placed; all others are like it.
-    table.create(&order(0)?).await?;
-    aws.fill(items)?;
-
-    let mut environment = environment("sweep-outbox", REGION, endpoint);
-    environment.extend(
-        [("TABLES", "orders,inventory,payments"), ("RELAY_TABLE", "relay"), ("EVENT_BUS", "bench")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
+    // An order that was just placed; all others are like it.
+    let (aws, environment) = Backlog::of(items, &order(0)?, Faults::default()).await?;
     say!(
         "a backlog of {items} orders; at most {DESCRIPTORS} open files; {memory} MB, which is {} % of a processor",
         memory * 100 / ONE_PROCESSOR
